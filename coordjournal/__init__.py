@@ -1,0 +1,109 @@
+"""coordjournal: durable, auditable decisions in an ordinary git remote.
+
+Names are loaded when they are first used, so that importing the package costs next to nothing: the hook imports from
+it and must not pay for the library.
+"""
+
+TYPE_CHECKING = False  # importing it from typing would cost the hook 4 ms
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "journal": ("Change", "Checkpoint", "Journal"),
+    "space": ("Preview", "Space"),
+    "decision": (
+        "AliasCleared",
+        "AliasSet",
+        "Attachment",
+        "BindingMade",
+        "Decision",
+        "DecisionRevoked",
+        "ForkMade",
+        "Intent",
+        "Landed",
+        "MergeDecided",
+        "OverlayClosed",
+        "OverlayCreated",
+        "OverlayRevised",
+        "Payload",
+    ),
+    "errors": (
+        "Contention",
+        "CoordjournalError",
+        "DecisionNotFound",
+        "GitFailed",
+        "IdConflict",
+        "JournalRewound",
+        "NotAJournal",
+        "PreconditionFailed",
+        "Refused",
+        "RemoteUnreachable",
+        "UnknownSpace",
+        "UnlawfulLog",
+        "UnsupportedVersion",
+        "WouldBeVoid",
+    ),
+    "state": ("CoordinationState", "ForkEdge", "Overlay", "Void", "fold"),
+    "diff": ("StateDiff", "diff"),
+    "extensions": ("ExtensionFold",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+__all__ = list(_MODULE)
+
+if TYPE_CHECKING:
+    from .decision import AliasCleared as AliasCleared
+    from .decision import AliasSet as AliasSet
+    from .decision import Attachment as Attachment
+    from .decision import BindingMade as BindingMade
+    from .decision import Decision as Decision
+    from .decision import DecisionRevoked as DecisionRevoked
+    from .decision import ForkMade as ForkMade
+    from .decision import Intent as Intent
+    from .decision import Landed as Landed
+    from .decision import MergeDecided as MergeDecided
+    from .decision import OverlayClosed as OverlayClosed
+    from .decision import OverlayCreated as OverlayCreated
+    from .decision import OverlayRevised as OverlayRevised
+    from .decision import Payload as Payload
+    from .diff import StateDiff as StateDiff
+    from .diff import diff as diff
+    from .errors import Contention as Contention
+    from .errors import CoordjournalError as CoordjournalError
+    from .errors import DecisionNotFound as DecisionNotFound
+    from .errors import GitFailed as GitFailed
+    from .errors import IdConflict as IdConflict
+    from .errors import JournalRewound as JournalRewound
+    from .errors import NotAJournal as NotAJournal
+    from .errors import PreconditionFailed as PreconditionFailed
+    from .errors import Refused as Refused
+    from .errors import RemoteUnreachable as RemoteUnreachable
+    from .errors import UnknownSpace as UnknownSpace
+    from .errors import UnlawfulLog as UnlawfulLog
+    from .errors import UnsupportedVersion as UnsupportedVersion
+    from .errors import WouldBeVoid as WouldBeVoid
+    from .extensions import ExtensionFold as ExtensionFold
+    from .journal import Change as Change
+    from .journal import Checkpoint as Checkpoint
+    from .journal import Journal as Journal
+    from .space import Preview as Preview
+    from .space import Space as Space
+    from .state import CoordinationState as CoordinationState
+    from .state import ForkEdge as ForkEdge
+    from .state import Overlay as Overlay
+    from .state import Void as Void
+    from .state import fold as fold
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULE])

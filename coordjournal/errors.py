@@ -1,0 +1,145 @@
+"""Every error coordjournal raises, under one base, each with a stable ``code``.
+
+This module is on the hook's hot path: it imports nothing.
+"""
+
+
+class CoordjournalError(Exception):
+    """The base of all errors. ``code`` is stable and meant for programs; ``str()`` is meant for people."""
+
+    code = "error"
+
+
+class Refused(CoordjournalError):
+    """The law or the admission refuses a decision (design section 5; the codes are in docs/format.md).
+
+    Attributes:
+        code: one of the refusal codes, such as ``"seq"``.
+        what: what was wrong, in words that name the expected and the found value.
+        place: where it was wrong (``"payload.alias"``, ``"trailer Seq"``), or ``""``.
+        remedy: what to do about it, or ``""``.
+        ref, commit, seq: filled in by whoever knows them; ``seq`` is the place in the log, or ``None``.
+        incident: the id of this refusal in the server's refusal log, if a server refused.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        place: str = "",
+        remedy: str = "",
+        *,
+        ref: str = "",
+        commit: str = "",
+        seq: "int | None" = None,
+        incident: str = "",
+    ) -> None:
+        super().__init__(code, what, place, remedy)
+        self.code = code
+        self.what = what
+        self.place = place
+        self.remedy = remedy
+        self.ref = ref
+        self.commit = commit
+        self.seq = seq
+        self.incident = incident
+
+    def __str__(self) -> str:
+        where = f" at {self.place}" if self.place else ""
+        remedy = f" ({self.remedy})" if self.remedy else ""
+        return f"{self.code}{where}: {self.what}{remedy}"
+
+
+class NotAJournal(CoordjournalError):
+    """The path is not a git repository that can hold a journal."""
+
+    code = "not-a-journal"
+
+
+class UnknownSpace(CoordjournalError):
+    """The space has no log here."""
+
+    code = "unknown-space"
+
+
+class DecisionNotFound(CoordjournalError):
+    """No decision, or more than one, answers to the name given."""
+
+    code = "decision-not-found"
+
+
+class UnsupportedVersion(CoordjournalError):
+    """The log holds decisions of a later format version than this package reads."""
+
+    code = "unsupported-version"
+
+
+class UnlawfulLog(CoordjournalError):
+    """A log breaks the law. ``refusal`` is the first break; nothing local was changed."""
+
+    code = "unlawful-log"
+
+    def __init__(self, refusal: Refused) -> None:
+        at = f" Seq {refusal.seq}" if refusal.seq is not None else ""
+        super().__init__(f"{refusal.ref}{at} commit {refusal.commit}: {refusal}")
+        self.refusal = refusal
+
+
+class JournalRewound(CoordjournalError):
+    """A remote no longer has a decision that this clone has: it rewound, replaced or lost a log.
+
+    Nothing local was changed. Attributes: ``space``; ``known`` and ``found``, the commits of the local and the remote
+    tip (``found`` is ``None`` where the remote has lost the log).
+    """
+
+    code = "journal-rewound"
+
+    def __init__(self, space: str, known: str, found: "str | None") -> None:
+        now = f"is now at {found}, which does not contain it" if found else "has no log of this space any more"
+        super().__init__(
+            f"the log of space {space!r} went backwards: this clone holds {known}, the remote {now}; "
+            "nothing was changed here. Ask the remote's administrator before you trust it again."
+        )
+        self.space = space
+        self.known = known
+        self.found = found
+
+
+class PreconditionFailed(CoordjournalError):
+    """``expect`` or ``when`` did not hold, at the first try or when it was asked again after a lost race."""
+
+    code = "precondition-failed"
+
+
+class WouldBeVoid(CoordjournalError):
+    """The decision would be lawful but without effect; ``allow_void=True`` insists. ``reason`` is the void code."""
+
+    code = "would-be-void"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class IdConflict(CoordjournalError):
+    """Another decision with the same id is in the log already."""
+
+    code = "id-conflict"
+
+
+class Contention(CoordjournalError):
+    """The race for the tip was lost until the time ran out; nothing was appended."""
+
+    code = "contention"
+
+
+class RemoteUnreachable(CoordjournalError):
+    """git could not talk to the remote; the message carries what git said."""
+
+    code = "remote-unreachable"
+
+
+class GitFailed(CoordjournalError):
+    """git itself failed: a damaged repository, a full disk, a missing program."""
+
+    code = "git-failed"
