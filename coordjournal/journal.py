@@ -1,0 +1,384 @@
+"""A journal: the logs of a repository, on this machine, behind a remote, or in memory alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from . import descriptor, log
+from .admission import Settings
+from .cache import FoldCache
+from .decision import Landed
+from .errors import CoordjournalError, GitFailed, JournalRewound, NotAJournal
+from .extensions import ExtensionFold, load_extensions
+from .memory import MemoryStore
+from .refs import META, encode_space
+from .remote import Remote
+from .space import Space
+from .store import GitStore
+from .sync import Moved, meta_ref, sync
+from .text import is_ident
+
+if TYPE_CHECKING:
+    from .schema import Extensions
+
+Store = GitStore | MemoryStore
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A decision that is new in a space."""
+
+    space: str
+    landed: Landed
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a reader of the feed has come: space to the commit of the last decision it has seen."""
+
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+    def after(self, change: Change) -> Checkpoint:
+        """The checkpoint once ``change`` is dealt with."""
+        return Checkpoint({**self.seen, change.space: change.landed.commit})
+
+    def dumps(self) -> str:
+        """The checkpoint as text, to be kept wherever its reader keeps things."""
+        return json.dumps(dict(self.seen), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def loads(cls, text: str) -> Checkpoint:
+        """The checkpoint of :meth:`dumps`. Raises ValueError for anything else."""
+        seen = json.loads(text)
+        if not isinstance(seen, dict) or not all(isinstance(commit, str) for commit in seen.values()):
+            raise ValueError("not a checkpoint")
+        return cls(seen)
+
+
+class Journal:
+    """The logs of a repository. Use :meth:`open`, :meth:`clone` or :meth:`memory`; safe for any number of threads.
+
+    Attributes:
+        store: where objects and refs are.
+        remote: where appends go to; None where the logs themselves are here.
+        extensions: plug-ins by extension type.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        remote: Remote | None = None,
+        *,
+        spaces: Collection[str] | None = None,
+        appender: str | None = None,
+        extensions: Mapping[str, ExtensionFold] | None = None,
+    ) -> None:
+        self.store = store
+        self.remote = remote
+        self.extensions = load_extensions() if extensions is None else extensions
+        self._wanted = None if spaces is None else frozenset(spaces)
+        self._appender = appender
+        self._spaces: dict[str, Space] = {}
+        self._lock = threading.RLock()
+        self._settings: Settings | None = None
+        self._judge: Extensions | None = None
+
+    # -- where a journal comes from ------------------------------------------------------------------------------
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        appender: str | None = None,
+        extensions: Mapping[str, ExtensionFold] | None = None,
+    ) -> Journal:
+        """The journal of a repository on this machine.
+
+        A bare repository holds the logs themselves: appends go straight into it, under the same law as a push. In any
+        other repository the logs are those of its remote (``coordjournal.remote``, ``origin`` by default): appends
+        are pushed there, and :meth:`sync` fetches.
+
+        Args:
+            appender: who commits (an ident): by default ``coordjournal.appender`` of the git configuration, else
+                git's ``user.name``, else ``coordjournal``.
+            extensions: plug-ins by type; by default those installed under the entry point ``coordjournal.decisions``.
+
+        Raises:
+            NotAJournal: no repository that git accepts, or one without logs and without a remote.
+        """
+        git_dir, bare = _find(Path(path))
+        config = _config(git_dir)
+        name = config.get("coordjournal.remote", [""])[-1] or ("" if bare else "origin")
+        chosen = appender or _default_appender(config)
+        if not name:
+            return cls(GitStore(git_dir), appender=chosen, extensions=extensions)
+        if f"remote.{name}.url" not in config:
+            raise NotAJournal(
+                f"{path} has no remote {name!r} to append to: `coordjournal clone URL DIR` makes a clone, "
+                "`coordjournal init DIR` a repository of its own"
+            )
+        return cls(
+            GitStore(git_dir, f"refs/coordjournal/{name}/"),
+            Remote(str(git_dir), name),
+            spaces=config.get("coordjournal.space"),
+            appender=chosen,
+            extensions=extensions,
+        )
+
+    @classmethod
+    def clone(
+        cls,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        spaces: Collection[str] | None = None,
+        appender: str | None = None,
+        extensions: Mapping[str, ExtensionFold] | None = None,
+    ) -> Journal:
+        """Clones the logs at ``url`` (anything git accepts) into a new repository ``path``; only those of ``spaces``
+        if given, now and at every sync.
+
+        Raises:
+            NotAJournal: ``path`` exists and is not empty.
+            RemoteUnreachable, UnlawfulLog, GitFailed: and then nothing is left behind.
+        """
+        folder = Path(path)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise NotAJournal(f"{path} exists and is not empty")
+        existed = folder.exists()
+        if ":" not in url and Path(url).exists():
+            url = str(Path(url).resolve())
+        try:
+            probe = Remote("", url)  # before anything is made: is there a repository, and of which object format?
+            tips, _ = probe.tips()
+            length = max(map(len, tips.values()), default=40)
+            _git("init", "--quiet", f"--object-format={'sha256' if length == 64 else 'sha1'}", str(folder))
+            git_dir = folder / ".git"
+            _git(f"--git-dir={git_dir}", "remote", "add", "origin", url)
+            _git(f"--git-dir={git_dir}", "config", "coordjournal.remote", "origin")
+            for space in spaces or ():
+                encode_space(space)
+                _git(f"--git-dir={git_dir}", "config", "--add", "coordjournal.space", space)
+            journal = cls.open(folder, appender=appender, extensions=extensions)
+            journal.sync()
+        except BaseException:
+            import shutil
+
+            if existed:
+                for item in folder.iterdir():
+                    shutil.rmtree(item)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return journal
+
+    @classmethod
+    def memory(
+        cls, *, appender: str = "coordjournal", extensions: Mapping[str, ExtensionFold] | None = None
+    ) -> Journal:
+        """A journal without a disk, under the same law: for your own tests."""
+        return cls(MemoryStore(), appender=appender, extensions=extensions or {})
+
+    def close(self) -> None:
+        """Ends the git processes and closes the files that this journal holds open."""
+        self.store.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- spaces --------------------------------------------------------------------------------------------------
+
+    def spaces(self) -> list[str]:
+        """The spaces that have a log here, in the order of their UTF-8 bytes."""
+        return [space for space in self.store.tips() if self._wanted is None or space in self._wanted]
+
+    def space(self, space: str) -> Space:
+        """A space by its id, brought to Unicode's NFC; it need not have a log yet.
+
+        Raises:
+            ValueError: not a space id.
+        """
+        space = unicodedata.normalize("NFC", space)
+        with self._lock:
+            if space not in self._spaces:
+                self._spaces[space] = Space(self, space)
+            return self._spaces[space]
+
+    # -- news ----------------------------------------------------------------------------------------------------
+
+    def sync(self) -> list[Change]:
+        """Fetches what is new from the remote, checks it, and says what it is, space by space, each in its order.
+
+        A journal without a remote has nothing to fetch.
+
+        Raises:
+            RemoteUnreachable: git cannot read the remote.
+            JournalRewound: the remote has rewound or lost a log; nothing was changed here.
+            UnlawfulLog: the remote holds what breaks the law; nothing was changed here.
+            GitFailed: the clone cannot be written.
+        """
+        return [change for move in self._sync(self._wanted) for change in self._between(move)]
+
+    def changes(self, after: Checkpoint | None = None) -> Iterator[Change]:
+        """The feed: what is here and new since a checkpoint (None: everything), space by space, each in its order.
+
+        ``checkpoint.after(change)`` is the checkpoint to keep once a change is dealt with.
+
+        Raises:
+            JournalRewound: a commit of the checkpoint is not in its log any more.
+        """
+        seen = after.seen if after else {}
+        for space, tip in self.store.tips().items():
+            if self._wanted is not None and space not in self._wanted:
+                continue
+            if seen.get(space) != tip:
+                yield from self._between(Moved(space, seen.get(space), tip))
+
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint of a reader that has seen all that is here."""
+        return Checkpoint(self.store.tips())
+
+    def _between(self, move: Moved) -> Iterator[Change]:
+        records = log.continuing(self._commits(move), move.old, move.space, move.new)
+        raw = self.store.object(move.new, "commit")
+        assert raw is not None  # it was just read
+        first = log.seq_of(raw[1]) - len(records) + 1
+        for seq, record in enumerate(records, first):
+            yield Change(move.space, log.landed(seq, record))
+
+    def _commits(self, move: Moved) -> Iterator[tuple[str, bytes]]:
+        try:
+            yield from self.store.commits(move.new, move.old)
+        except GitFailed:
+            if move.old is not None and self.store.object(move.old, "commit") is None:
+                raise JournalRewound(move.space, move.old, move.new) from None
+            raise
+
+    # -- for the spaces ------------------------------------------------------------------------------------------
+
+    @property
+    def appender(self) -> str:
+        """Who commits what this journal appends."""
+        return self._appender or "coordjournal"
+
+    def refresh(self, space: str) -> None:
+        """Fetches what is new of one space, where there is a remote; errors are those of :meth:`sync`."""
+        self._sync({space})
+
+    def settings(self) -> Settings:
+        """The limits to judge an append by: the repository's own, or those that the remote's descriptor tells."""
+        with self._lock:
+            if self._settings is None:
+                self._settings = self._read_settings()
+            return self._settings
+
+    def judge_extension(self, kind: str, payload: Any) -> None:
+        """Judges the payload of an extension by its declared schema.
+
+        Raises:
+            Refused: ``undeclared-type`` or ``extension-schema``. In memory, and in a clone of a server that describes
+                nothing, every payload passes: there is nobody here who could declare it.
+        """
+        if isinstance(self.store, MemoryStore):
+            return
+        from .schema import Extensions  # jsonschema takes 120 ms to import, and only extensions need it here
+
+        ref = META if self.remote is None else meta_ref(self.remote.name)
+        with self._lock:
+            if self._judge is None or kind not in self._judge.declared:  # it may have been declared since
+                if self.remote is not None and descriptor.read(self.store, ref) is None:
+                    return
+                self._judge = Extensions(descriptor.declared(self.store, ref))
+            self._judge.judge(kind, payload)
+
+    def cache(self, space: str) -> FoldCache | None:
+        """The cache of a space's records, None in memory."""
+        if isinstance(self.store, MemoryStore):
+            return None
+        return FoldCache(Path(self.store.git_dir) / "coordjournal" / "fold" / f"{encode_space(space)}.jsonl")
+
+    def _sync(self, wanted: Collection[str] | None) -> Sequence[Moved]:
+        if self.remote is None:
+            return []
+        assert isinstance(self.store, GitStore)
+        with self._lock:
+            moved = sync(self.store, self.remote, wanted)
+            self._settings = None
+            self._judge = None
+            return moved
+
+    def _read_settings(self) -> Settings:
+        if self.remote is None or isinstance(self.store, MemoryStore):
+            try:
+                return self.store.settings()
+            except ValueError as error:
+                raise CoordjournalError(f"the repository's configuration: {error}") from None
+        described = descriptor.read(self.store, meta_ref(self.remote.name))
+        return Settings() if described is None else descriptor.settings_of(described)
+
+
+def _find(path: Path) -> tuple[Path, bool]:
+    """The git directory of a repository, and whether it is bare."""
+    if not path.exists():
+        raise NotAJournal(f"there is no {path}")
+    done = _ask(path, "rev-parse", "--absolute-git-dir", "--is-bare-repository")
+    if done.returncode:
+        said = " ".join(done.stderr.split())
+        raise NotAJournal(f"{path} is no git repository that can be opened: {said}")
+    git_dir, _, bare = done.stdout.rpartition("\n")[0].rpartition("\n")
+    return Path(git_dir), bare == "true"
+
+
+def _config(git_dir: Path) -> dict[str, list[str]]:
+    done = _ask(git_dir, "config", "--null", "--list")
+    found: dict[str, list[str]] = {}
+    for item in done.stdout.split("\0"):
+        key, _, value = item.partition("\n")
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _default_appender(config: Mapping[str, Sequence[str]]) -> str | None:
+    for key in ("coordjournal.appender", "user.name"):
+        name = config.get(key, [""])[-1]
+        if is_ident(name):
+            return name
+    return None
+
+
+def _ask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if key not in ("GIT_DIR", "GIT_WORK_TREE")}
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            env={**env, "LC_ALL": "C"},
+            check=False,
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotAJournal(f"{folder} is no folder, or git is not installed") from None
+
+
+def _git(*arguments: str) -> None:
+    done = _ask(Path.cwd(), *arguments)
+    if done.returncode:
+        raise GitFailed(f"git {' '.join(arguments[:3])}: {' '.join(done.stderr.split())}")
+

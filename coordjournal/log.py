@@ -1,0 +1,78 @@
+"""The bytes of the commits of a lawful log, read as what the fold and programs want: records, landed decisions.
+
+The law has judged every commit before it came into a log, so that nothing is judged here again; what cannot be read
+all the same is reported as a break of the law at its commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .canonical import trusted
+from .decision import FORMAT, Decision, Landed
+from .errors import JournalRewound, Refused, UnlawfulLog, UnsupportedVersion
+from .fold import Record
+
+
+def record(oid: str, raw: bytes) -> Record:
+    """The record of a decision commit, without its Seq.
+
+    Raises:
+        UnlawfulLog: these are not the bytes of a decision commit.
+        UnsupportedVersion: the decision is of a later format.
+    """
+    try:
+        header, _, message = raw.partition(b"\n\n")
+        at = header.index(b"\ncommitter ") + 11
+        name, _, rest = header[at:].partition(b" <")
+        seconds = rest[rest.index(b"> ") + 2 :].partition(b" ")[0]
+        doc = trusted(message.split(b"\n\n", 2)[1])
+        if doc["v"] != FORMAT:
+            raise UnsupportedVersion(
+                f"the commit {oid} holds a decision of format {doc['v']}; this coordjournal reads format {FORMAT}"
+            )
+        return oid, int(seconds), name.decode(), doc
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        refusal = Refused("bad-commit", f"not a decision commit ({error})", commit=oid)
+        raise UnlawfulLog(refusal) from None
+
+
+def seq_of(raw: bytes) -> int:
+    """The Seq that a decision commit carries. Raises ValueError if it carries none."""
+    at = raw.rindex(b"\n\nSeq: ") + 7
+    return int(raw[at : raw.index(b"\n", at)])
+
+
+def landed(seq: int, read: Record) -> Landed:
+    """The decision of a record at its place."""
+    commit, appended, appender, doc = read
+    return Landed(seq, commit, appended, appender, Decision.from_json(doc))
+
+
+def continuing(commits: Iterable[tuple[str, bytes]], base: str | None, space: str, tip: str) -> list[Record]:
+    """The records of commits that come newest first and must go on from ``base``, oldest first.
+
+    Raises:
+        JournalRewound: they do not go on from ``base``.
+    """
+    records = []
+    raw = b""
+    for oid, content in commits:
+        records.append(record(oid, content))
+        raw = content
+    if not records or parent_of(raw) != base:
+        raise JournalRewound(space, base or "nothing", tip)
+    records.reverse()
+    return records
+
+
+def parent_of(raw: bytes) -> str | None:
+    """The first parent of a commit, None for a root."""
+    second = raw.split(b"\n", 2)[1]
+    return second[7:].decode() if second.startswith(b"parent ") else None
+
+
+def numbered(commits: Iterable[tuple[str, bytes]], first: int) -> Iterator[Landed]:
+    """The decisions of commits that come oldest first, the first of which has the Seq ``first``."""
+    for seq, (oid, raw) in enumerate(commits, first):
+        yield landed(seq, record(oid, raw))

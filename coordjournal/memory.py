@@ -1,0 +1,80 @@
+"""A store without a disk, for the tests of those who use the library: the same law, the same answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from .admission import Settings
+from .commit import EMPTY_TREE, parse
+from .errors import DecisionNotFound
+from .store import object_name
+
+
+class MemoryStore:
+    """Logs in a dictionary, with the interface of :class:`coordjournal.store.GitStore`."""
+
+    hash_name = "sha1"
+    empty_tree = EMPTY_TREE[40]
+
+    def __init__(self) -> None:
+        self._content: dict[str, tuple[str, bytes]] = {}
+        self._tips: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def tips(self) -> dict[str, str]:
+        """The tip of every log: space to commit."""
+        return dict(sorted(self._tips.items(), key=lambda item: item[0].encode()))
+
+    def tip(self, space: str) -> str | None:
+        """The commit at the tip of the log of ``space``."""
+        return self._tips.get(space)
+
+    def object(self, name: str, kind: str) -> tuple[str, bytes] | None:
+        """Name and content of an object."""
+        found = self._content.get(name)
+        return (name, found[1]) if found and found[0] == kind else None
+
+    def commits(
+        self, tip: str, base: str | None = None, *, oldest_first: bool = False, count: int | None = None
+    ) -> Iterator[tuple[str, bytes]]:
+        """Name and content of the commits from ``tip`` down to (without) ``base``, newest first unless told."""
+        walked: list[tuple[str, bytes]] = []
+        at: str | None = tip
+        while at is not None and at != base and len(walked) != count:
+            raw = self._content[at][1]
+            walked.append((at, raw))
+            at = parse(at, raw).parent
+        yield from reversed(walked) if oldest_first else walked
+
+    def file(self, commit: str, name: str) -> bytes:
+        """The content of the attachment ``name`` of a commit. Raises DecisionNotFound if it has none."""
+        tree = self._content[parse(commit, self._content[commit][1]).tree][1]
+        head, _, oid = tree.partition(b"\0")
+        if head.decode() != f"100644 {name}":
+            raise DecisionNotFound(f"the commit {commit} has no attachment {name!r}")
+        return self._content[oid.hex()][1]
+
+    def settings(self) -> Settings:
+        """The default settings."""
+        return Settings()
+
+    def name(self, kind: str, content: bytes) -> str:
+        """The object name that git gives ``content``."""
+        return object_name("sha1", kind, content)
+
+    def add(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """Keeps objects, each a kind and its content."""
+        for kind, content in [("tree", b""), *objects]:
+            self._content[self.name(kind, content)] = (kind, content)
+
+    def move(self, space: str, old: str | None, new: str, why: str = "append") -> bool:
+        """Moves the tip of the log from ``old`` to ``new``; False if it was not at ``old`` any more."""
+        with self._lock:
+            if self._tips.get(space) != old:
+                return False
+            self._tips[space] = new
+            return True

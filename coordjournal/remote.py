@@ -1,0 +1,167 @@
+"""Talks to the remote of a clone through git itself, so that credential helpers, ssh settings and proxies work as the
+user has them (git-ls-remote(1), git-fetch(1), git-push(1)).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .errors import GitFailed, Refused, RemoteUnreachable
+from .refs import META, SPACES, decode_space, encode_space
+from .text import printable
+
+# What git's own environment may say about another repository does not reach the git that we run (git's
+# local_repo_env); what the user has set about transport does.
+_LOCAL = frozenset(
+    {
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_QUARANTINE_PATH",
+        "GIT_NAMESPACE",
+        "GIT_COMMON_DIR",
+        "GIT_PREFIX",
+        "GIT_SHALLOW_FILE",
+        "GIT_GRAFT_FILE",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INTERNAL_SUPER_PREFIX",
+    }
+)
+_RACE = re.compile(
+    r"stale info|fetch first|non-fast-forward|needs force|failed to update ref|cannot lock ref|incorrect old value"
+    r"|reference already exists|already exists|atomic push failed|failed to lock"
+)
+_TOLD = re.compile(r"^remote: {3}(?P<ref>\S+) commit (?P<commit>[0-9a-f]+) Seq (?P<seq>-|\d+)\s*$")
+_WHY = re.compile(r"^remote: {3}(?P<code>[a-z-]+)(?: at (?P<place>[^:]*))?: (?P<what>.*?)\s*$")
+_REMEDY = re.compile(r"^remote: {3}-> (?P<remedy>.*?)\s*$")
+_INCIDENT = re.compile(r"^remote: coordjournal refused this push.*Incident (?P<incident>[0-9a-f]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The remote ``name`` of the repository ``git_dir``."""
+
+    git_dir: str
+    name: str
+
+    def tips(self) -> tuple[dict[str, str], str | None]:
+        """The tip of every log there, and the descriptor's commit if it has one.
+
+        Raises:
+            RemoteUnreachable: with what git said.
+        """
+        done = self._run("ls-remote", "--refs", self.name, SPACES + "*", META)
+        if done.returncode:
+            raise RemoteUnreachable(f"cannot read {self.name}: {_said(done)}")
+        tips: dict[str, str] = {}
+        descriptor = None
+        for line in done.stdout.splitlines():
+            oid, _, ref = line.partition("\t")
+            if ref == META:
+                descriptor = oid
+            elif ref.startswith(SPACES):
+                try:
+                    tips[decode_space(ref.removeprefix(SPACES))] = oid
+                except ValueError:
+                    continue  # no log, whatever it is
+        return tips, descriptor
+
+    def fetch(self, refs: Mapping[str, str]) -> None:
+        """Fetches refs of the remote into refs of the clone, moving them wherever they were.
+
+        Raises:
+            RemoteUnreachable: with what git said.
+        """
+        specs = "".join(f"+{there}:{here}\n" for there, here in refs.items())
+        done = self._run(
+            *("-c", "fetch.prune=false", "-c", "remote." + self.name + ".prune=false", "-c", "gc.auto=0"),
+            *("-c", "fetch.fsckObjects=true", "-c", "fetch.writeCommitGraph=false"),
+            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="),
+            *("--stdin", self.name),
+            stdin=specs,
+        )
+        if done.returncode:
+            raise RemoteUnreachable(f"cannot fetch from {self.name}: {_said(done)}")
+
+    def push(self, space: str, old: str | None, new: str) -> bool:
+        """Moves the log of ``space`` there from ``old`` (None: there is none) to ``new``; False if it is not at
+        ``old`` any more.
+
+        Raises:
+            Refused: coordjournal's hook there refused it.
+            RemoteUnreachable: the connection failed, before or after the push got through.
+            GitFailed: the server declined for another reason.
+        """
+        ref = SPACES + encode_space(space)
+        done = self._run(
+            "push", "--porcelain", "--quiet", f"--force-with-lease={ref}:{old or ''}", self.name, f"{new}:{ref}"
+        )
+        if done.returncode == 0:
+            return True
+        status = next((line for line in done.stdout.splitlines() if line.startswith("!\t")), None)
+        if status is None:
+            raise RemoteUnreachable(f"cannot push to {self.name}: {_said(done)}")
+        if "hook declined" not in status and _RACE.search(status):
+            return False
+        refusal = next(iter(refusals(done.stderr)), None)
+        if refusal is not None:
+            raise refusal
+        raise GitFailed(f"{self.name} declined the push: {printable(status.rpartition(chr(9))[2])}. {_said(done)}")
+
+    def _run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        env = {key: value for key, value in os.environ.items() if key not in _LOCAL}
+        try:
+            return subprocess.run(
+                ["git", f"--git-dir={self.git_dir}", *arguments],
+                input=stdin,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                env={**env, "LC_ALL": "C", "LANGUAGE": ""},
+                check=False,
+            )
+        except FileNotFoundError:
+            raise GitFailed("git is not installed, or not in PATH") from None
+
+
+def refusals(said: str) -> Iterable[Refused]:
+    """The refusals that the hook told, out of what git printed of them (:func:`coordjournal.receive.explain`)."""
+    incident = ""
+    found: Refused | None = None
+    ref = commit = seq = ""
+    for line in said.splitlines():
+        if match := _INCIDENT.match(line):
+            incident = match["incident"]
+        elif match := _TOLD.match(line):
+            ref, commit, seq = match["ref"], match["commit"], match["seq"]
+        elif ref and (match := _WHY.match(line)):
+            if found is not None:
+                yield found
+            found = Refused(
+                match["code"],
+                match["what"],
+                match["place"] or "",
+                ref=ref,
+                commit=commit,
+                seq=None if seq == "-" else int(seq),
+                incident=incident,
+            )
+            ref = ""
+        elif found is not None and (match := _REMEDY.match(line)):
+            found.remedy = match["remedy"]
+    if found is not None:
+        yield found
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    """What git printed, on one line and safe to show: it may quote the other side."""
+    lines: Sequence[str] = [printable(line.strip()) for line in done.stderr.splitlines()]
+    return "; ".join(line for line in lines if line) or f"git ended with status {done.returncode}"

@@ -1,0 +1,140 @@
+"""Brings a clone up to date with its remote, or leaves it as it was.
+
+What the remote has is fetched under ``refs/coordjournal-incoming/`` first. Only when every log there goes on from what
+the clone holds, and the law has passed every new decision, do the clone's own refs move, all in one transaction. So a
+remote that rewinds, loses or forges a log changes nothing here: it is an error that the reader sees.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import verify
+from .errors import GitFailed, JournalRewound, Refused, UnlawfulLog
+from .refs import META, SPACES, encode_space
+from .remote import Remote
+from .store import GitStore
+
+INCOMING = "refs/coordjournal-incoming/"
+_INCOMING_META = "refs/coordjournal-incoming-meta"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A log that a sync moved: from the commit ``old`` (None: it is new here) to ``new``."""
+
+    space: str
+    old: str | None
+    new: str
+
+
+def meta_ref(remote: str) -> str:
+    """Where a clone keeps the descriptor of its remote."""
+    return f"refs/coordjournal-meta/{remote}"
+
+
+def sync(store: GitStore, remote: Remote, wanted: Collection[str] | None = None) -> list[Moved]:
+    """Fetches what is new of all logs (or of those ``wanted``) and says which moved.
+
+    Raises:
+        RemoteUnreachable: git cannot read the remote.
+        JournalRewound: the remote has rewound or lost a log that this clone holds.
+        UnlawfulLog: a new decision there breaks the law.
+        GitFailed: the clone cannot be written.
+    """
+    with _one_at_a_time(Path(store.git_dir)):
+        there, descriptor = remote.tips()
+        here = store.tips()
+        for space, tip in here.items():
+            if space not in there and (wanted is None or space in wanted):
+                raise JournalRewound(space, tip, None)
+        new = {
+            space: tip
+            for space, tip in there.items()
+            if here.get(space) != tip and (wanted is None or space in wanted)
+        }
+        refs = {SPACES + encode_space(space): INCOMING + encode_space(space) for space in new}
+        if descriptor is not None and descriptor != store.resolve(meta_ref(remote.name)):
+            refs[META] = _INCOMING_META
+        if not refs:
+            return []
+        try:
+            remote.fetch(refs)
+            moved = [_checked(store, space, here.get(space)) for space in new]
+            moved = [move for move in moved if move.old != move.new]
+            _move(store, remote, moved, META in refs)
+        finally:
+            _forget(store)
+    return moved
+
+
+def _checked(store: GitStore, space: str, old: str | None) -> Moved:
+    """The move of one log, once the law has passed every step of it."""
+    name = INCOMING + encode_space(space)
+    new = store.resolve(name)
+    if new is None:
+        raise UnlawfulLog(Refused("not-a-commit", "not a commit", ref=SPACES + encode_space(space)))
+    if new != old:
+        try:
+            verify.check(store, space, new, old)
+        except Refused as refusal:
+            if old is not None and refusal.code == "not-fast-forward":
+                raise JournalRewound(space, old, new) from None
+            refusal.ref = SPACES + encode_space(space)
+            raise UnlawfulLog(refusal) from None
+    return Moved(space, old, new)
+
+
+def _move(store: GitStore, remote: Remote, moved: list[Moved], descriptor: bool) -> None:
+    lines = [
+        f"update {store.prefix}{encode_space(move.space)} {move.new} {move.old or '0' * len(move.new)}"
+        for move in moved
+    ]
+    if descriptor:
+        lines.append(f"update {meta_ref(remote.name)} {store.resolve(_INCOMING_META)}")
+    _update_refs(store, lines)
+
+
+def _forget(store: GitStore) -> None:
+    """Removes what was fetched for the check, also what a sync that was killed left behind."""
+    names = [name for name, _ in store.refs(INCOMING)] + [name for name, _ in store.refs(_INCOMING_META)]
+    _update_refs(store, [f"delete {name}" for name in names])
+
+
+def _update_refs(store: GitStore, lines: list[str]) -> None:
+    """One transaction of ``git update-ref --stdin``: all of it or nothing."""
+    if not lines:
+        return
+    done = subprocess.run(
+        ["git", "update-ref", "-m", "coordjournal: sync", "--create-reflog", "--stdin"],
+        input="\n".join(lines) + "\n",
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**store.env, "GIT_COMMITTER_NAME": "coordjournal", "GIT_COMMITTER_EMAIL": "coordjournal"},
+        check=False,
+    )
+    if done.returncode:
+        raise GitFailed(f"cannot move the refs of {store.git_dir}: {done.stderr.strip()}")
+
+
+@contextmanager
+def _one_at_a_time(git_dir: Path) -> Iterator[None]:
+    """One sync a clone: the others wait. The lock goes with the process that holds it."""
+    folder = git_dir / "coordjournal"
+    try:
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder / "sync.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise GitFailed(f"cannot write to {git_dir}: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

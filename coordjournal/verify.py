@@ -1,0 +1,86 @@
+"""Checks logs against the law alone, offline: whoever has the objects can, for ever, whatever the settings became."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from . import chain, law
+from .commit import Commit
+from .errors import Refused
+from .gitread import Objects
+from .refs import decode_space
+from .store import GitStore
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one log: ``decisions`` were lawful; ``refusal`` is the first break, None if there is none."""
+
+    ref: str
+    space: str | None
+    tip: str
+    decisions: int
+    refusal: Refused | None
+
+
+def check(
+    store: GitStore, space: str, tip: str, base: str | None = None, progress: Callable[[int], None] | None = None
+) -> int:
+    """Checks the log of ``space`` up to ``tip``, from behind ``base`` (itself lawful) or from its root.
+
+    Returns how many decisions that were. ``progress`` is called with the number checked so far, now and then.
+
+    Raises:
+        Refused: the first break, with its commit and, where it carries one, its Seq.
+        GitFailed: objects are missing or damaged.
+    """
+    count = 0
+    with Objects(store.env) as objects:
+
+        def step(parent: Commit | None, child: Commit, _size: int) -> None:
+            nonlocal count
+            try:
+                if child.files is None:
+                    child.files = objects.files(child.tree, None)
+                law.check(space, parent, child)
+            except Refused as refusal:
+                refusal.commit = child.oid
+                refusal.seq = child.seq
+                raise
+            count += 1
+            if progress is not None and count % 1000 == 0:
+                progress(count)
+
+        chain.judge(step, base, tip, store.env, objects)
+    return count
+
+
+def repository(
+    store: GitStore, spaces: set[str] | None = None, progress: Callable[[str, int], None] | None = None
+) -> Iterator[Verdict]:
+    """Checks every log of a repository (or only those of ``spaces``), one verdict each; a ref that spells no space
+    is a break too.
+
+    Raises:
+        GitFailed: objects are missing or damaged, so that nothing can be said.
+    """
+    for ref, tip in store.refs(store.prefix):
+        try:
+            space = decode_space(ref.removeprefix(store.prefix))
+        except ValueError as error:
+            if spaces is None:
+                yield Verdict(ref, None, tip, 0, Refused("bad-ref", str(error), ref=ref, commit=tip))
+            continue
+        if spaces is not None and space not in spaces:
+            continue
+        try:
+            told = None if progress is None else _about(progress, space)
+            yield Verdict(ref, space, tip, check(store, space, tip, progress=told), None)
+        except Refused as refusal:
+            refusal.ref = ref
+            yield Verdict(ref, space, tip, refusal.seq or 0, refusal)
+
+
+def _about(progress: Callable[[str, int], None], space: str) -> Callable[[int], None]:
+    return lambda count: progress(space, count)
