@@ -47,9 +47,9 @@ class FoldCache:
         self.count = len(records)
         return records
 
-    def extend(self, new: Sequence[Record]) -> None:
-        """Adds records behind those it holds; does nothing where the directory is not writable."""
-        body = json.dumps(new, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    def extend(self, new: Sequence[Record], lines: Sequence[bytes]) -> bool:
+        """Adds records, and the JSON lines of their decisions, behind those it holds; False where it cannot."""
+        body = b"[%b]\n" % b",".join(map(_encoded, new, lines))
         digest = _digest(self._last, body)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,10 +60,11 @@ class FoldCache:
                 line = (b"" if self._end else _FORMAT) + digest + b" " + body
                 file.write(line)
         except OSError:
-            return
+            return False
         self._end += len(line)
         self._last = digest
         self.count += len(new)
+        return True
 
     def drop(self) -> None:
         """Forgets everything: the log does not contain what is cached."""
@@ -73,6 +74,12 @@ class FoldCache:
             self.path.unlink()
         except OSError:
             pass
+
+
+def _encoded(record: Record, line: bytes) -> bytes:
+    """The record as JSON; its decision is JSON already, and encoding it again would take as long as reading it did."""
+    commit, appended, appender, _ = record
+    return b'["%b",%d,%b,%b]' % (commit.encode(), appended, json.dumps(appender).encode(), line)
 
 
 def _digest(before: bytes, body: bytes) -> bytes:

@@ -25,7 +25,7 @@ from .remote import Remote
 from .space import Space
 from .store import GitStore
 from .sync import Moved, meta_ref, sync
-from .text import is_ident
+from .text import is_ident, is_space
 
 if TYPE_CHECKING:
     from .schema import Extensions
@@ -208,13 +208,16 @@ class Journal:
         return [space for space in self.store.tips() if self._wanted is None or space in self._wanted]
 
     def space(self, space: str) -> Space:
-        """A space by its id, brought to Unicode's NFC; it need not have a log yet.
+        """A space by its id, which need not have a log yet. An id without a log here is brought to Unicode's NFC.
 
         Raises:
             ValueError: not a space id.
         """
-        space = unicodedata.normalize("NFC", space)
         with self._lock:
+            if space in self._spaces:
+                return self._spaces[space]
+            if not space.isascii() and not (is_space(space) and self.store.tip(space)):
+                space = unicodedata.normalize("NFC", space)
             if space not in self._spaces:
                 self._spaces[space] = Space(self, space)
             return self._spaces[space]

@@ -6,7 +6,9 @@ all the same is reported as a break of the law at its commit.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from .canonical import trusted
 from .decision import FORMAT, Decision, Landed
@@ -49,21 +51,47 @@ def landed(seq: int, read: Record) -> Landed:
     return Landed(seq, commit, appended, appender, Decision.from_json(doc))
 
 
-def continuing(commits: Iterable[tuple[str, bytes]], base: str | None, space: str, tip: str) -> list[Record]:
+def line_of(raw: bytes) -> bytes:
+    """The JSON line of a decision commit."""
+    return raw.split(b"\n\n", 3)[2]
+
+
+def continuing(
+    commits: Iterable[tuple[str, bytes]], base: str | None, space: str, tip: str, lines: list[bytes] | None = None
+) -> list[Record]:
     """The records of commits that come newest first and must go on from ``base``, oldest first.
+
+    ``lines`` is extended by their JSON lines, in the same order.
 
     Raises:
         JournalRewound: they do not go on from ``base``.
     """
-    records = []
-    raw = b""
-    for oid, content in commits:
-        records.append(record(oid, content))
-        raw = content
-    if not records or parent_of(raw) != base:
+    records: list[Record] = []
+    new_lines: list[bytes] = []
+    root = b""
+    for oid, raw in commits:
+        records.append(record(oid, raw))
+        if lines is not None:
+            new_lines.append(line_of(raw))
+        root = raw
+    if not records or parent_of(root) != base:
         raise JournalRewound(space, base or "nothing", tip)
     records.reverse()
+    if lines is not None:
+        lines += reversed(new_lines)
     return records
+
+
+@contextmanager
+def garbage_collection_paused() -> Iterator[None]:
+    """Reading a long log makes objects by the million and no garbage; looking for some doubles the time it takes."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def parent_of(raw: bytes) -> str | None:

@@ -26,7 +26,7 @@ from .errors import (
 )
 from .fold import VOID_REASONS, Index, Record
 from .refs import encode_space
-from .stamp import stamp
+from .stamp import Stamped, stamp
 from .state import CoordinationState
 from .timestamp import seconds
 
@@ -62,10 +62,12 @@ class Space:
         self.ref = "refs/spaces/" + encode_space(space)  # raises ValueError for what is no space id
         self._journal = journal
         self._store = journal.store
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # held while the index grows, never while a remote is asked
+        self._appending = threading.RLock()  # one append of this process at a time
         self._index = Index(space, journal.extensions)
         self._tip: str | None = None
         self._cache = journal.cache(space)
+        self._uncached: list[bytes] = []  # the JSON lines of what the cache does not hold yet
 
     def __repr__(self) -> str:
         return f"<Space {self.id}>"
@@ -238,17 +240,16 @@ class Space:
         until = time.monotonic() + timeout
         pause = _FIRST_PAUSE
         while True:
-            with self._lock:
+            with self._appending:
                 state = self._newest()
                 done, new = self._known(state, intents, same_at)
                 if not new:
                     return [done[intent.decision.id] for intent in intents]
                 self._ask(state, expect, when)
-                preview, commits, objects = self._stamped(state, new, allow_void)
-                if self._land(state.commit, commits[-1].oid, objects):
-                    self._index.extend(_records(preview.landed))
-                    self._tip = commits[-1].oid
-                    done.update((landed.decision.id, landed) for landed in preview.landed)
+                landed, stamped = self._stamped(state, new, allow_void)
+                if self._land(state.commit, landed[-1].commit, stamped.objects):
+                    self._take_own(state, landed, stamped.commits)
+                    done.update((item.decision.id, item) for item in landed)
                     return [done[intent.decision.id] for intent in intents]
             if time.monotonic() > until:
                 raise Contention(f"{self.id}: others were faster for {timeout:g} s; nothing was appended")
@@ -265,11 +266,11 @@ class Space:
         allow_void: bool = False,
     ) -> Preview:
         """What :meth:`append_many` would do now, by what this repository holds. Writes nothing; raises the same."""
-        with self._lock:
-            state = self._newest()
-            _, new = self._known(state, intents, True)
-            self._ask(state, expect, when)
-            return self._stamped(state, new, allow_void)[0]
+        state = self._newest()
+        _, new = self._known(state, intents, True)
+        self._ask(state, expect, when)
+        landed, _ = self._stamped(state, new, allow_void)
+        return Preview(landed, state, self._after(state, landed))
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -284,15 +285,26 @@ class Space:
         """Brings the index to the tip, reading no more than what is new since last time."""
         if tip is None:
             raise JournalRewound(self.id, self._tip or "", None)
-        if self._tip is None and self._cache is not None:
-            self._take_cached(tip)
-        if tip != self._tip:
-            self._index.extend(
-                log.continuing(self._store.commits(tip, self._tip), self._tip, self.id, tip)
-            )
-            self._tip = tip
-        if self._cache is not None and len(self._index) - self._cache.count >= _CACHED_STEP:
-            self._cache.extend(self._index.records[self._cache.count :])
+        with log.garbage_collection_paused():
+            if self._tip is None and self._cache is not None:
+                self._take_cached(tip)
+            if tip != self._tip:
+                self._index.extend(self._read(tip, self._tip))
+                self._tip = tip
+        if self._cache is not None and len(self._uncached) >= _CACHED_STEP:
+            if not self._cache.extend(self._index.records[self._cache.count :], self._uncached):
+                self._cache = None  # not writable: go on without
+            self._uncached.clear()
+
+    def _take_own(self, state: CoordinationState, landed: Sequence[Landed], commits: Sequence[Commit]) -> None:
+        """Adds what just landed on ``state`` to the index, which need not be read back then."""
+        with self._lock:
+            if self._tip != state.commit:
+                return  # another thread has read it back already
+            self._index.extend(_records(landed))
+            if self._cache is not None:
+                self._uncached += [commit.line for commit in commits]
+            self._tip = commits[-1].oid
 
     def _take_cached(self, tip: str) -> None:
         assert self._cache is not None
@@ -301,13 +313,17 @@ class Space:
             return
         base = cached[-1][0]
         try:
-            new = [] if base == tip else log.continuing(self._store.commits(tip, base), base, self.id, tip)
+            new = [] if base == tip else self._read(tip, base)
         except (JournalRewound, GitFailed):
             self._cache.drop()  # of another log, or of one that was rewound
             return
         self._index.extend(cached)
         self._index.extend(new)
         self._tip = tip
+
+    def _read(self, tip: str, base: str | None) -> list[Record]:
+        lines = None if self._cache is None else self._uncached
+        return log.continuing(self._store.commits(tip, base), base, self.id, tip, lines)
 
     def _wait_for(self, seq: int, timeout: float) -> CoordinationState:
         until = time.monotonic() + timeout
@@ -363,7 +379,7 @@ class Space:
 
     def _stamped(
         self, state: CoordinationState, intents: Sequence[Intent], allow_void: bool
-    ) -> tuple[Preview, Sequence[Commit], Sequence[tuple[str, bytes]]]:
+    ) -> tuple[list[Landed], Stamped]:
         stamped = stamp(
             self.id,
             intents,
@@ -379,16 +395,23 @@ class Space:
             Landed(state.seq + 1 + i, commit.oid, commit.appended, commit.appender, Decision.from_json(doc))
             for i, (commit, doc) in enumerate(zip(stamped.commits, stamped.docs, strict=True))
         ]
-        after = state
-        if not allow_void or len(landed) == 1:
-            reason = state.would_be_void(stamped.docs[0]) if len(landed) == 1 else None
-            if len(landed) > 1:
-                after = self._after(state, landed)
-                void = next((item for item in after.void if item.seq > state.seq), None)
-                reason = void.reason if void else None
-            if reason is not None and not allow_void:
-                raise WouldBeVoid(reason, f"it would have no effect: {VOID_REASONS[reason]}")
-        return Preview(landed, state, after), stamped.commits, stamped.objects
+        if not allow_void:
+            self._check_effect(state, landed, stamped.docs)
+        return landed, stamped
+
+    def _check_effect(
+        self, state: CoordinationState, landed: Sequence[Landed], docs: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Raises WouldBeVoid if one of the decisions would have no effect."""
+        if len(landed) == 1:
+            reason = state.would_be_void(docs[0])
+            what = "it"
+        else:
+            void = next((item for item in self._after(state, landed).void if item.seq > state.seq), None)
+            reason = void.reason if void else None
+            what = f"the decision {void.id}" if void else ""
+        if reason is not None:
+            raise WouldBeVoid(reason, f"{what} would have no effect: {VOID_REASONS[reason]}")
 
     def _after(self, state: CoordinationState, landed: Sequence[Landed]) -> CoordinationState:
         index = Index(self.id, self._journal.extensions)
