@@ -1,0 +1,1 @@
+"""Measures coordjournal against yardsticks of the same run: ``python -m benchmarks``."""

@@ -1,0 +1,114 @@
+"""The rows of the table: each builds its repositories in a folder of its own and returns what it measured."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from coordjournal import AliasSet, Journal, install
+
+from . import logs
+from .measure import Row, interleaved, row
+
+_FOLD = (
+    "import sys; from coordjournal import Journal; "
+    "state = Journal.open(sys.argv[1], extensions={}).space('garden').state(); state.aliases; state.groups"
+)
+_VERIFY = (
+    "import sys; from coordjournal.store import GitStore; from coordjournal.verify import check; "
+    "store = GitStore(sys.argv[1]); check(store, 'garden', store.tip('garden'))"
+)
+
+
+def push_one(place: Path, runs: int) -> list[Row]:
+    """A push of one decision: with the hook, without any, with an empty isolated Python."""
+    servers = _servers(place)
+    client = place / "client"
+    chain = _chain(client, runs + 1)
+    seconds = interleaved(
+        {name: lambda turn, server=server: _push(client, server, chain[turn]) for name, server in servers.items()}, runs
+    )
+    return [
+        row("push of one decision with the hook", "without any hook", seconds["hook"], seconds["none"], 2.0),
+        row("push of one decision with the hook", "with an empty python -IS", seconds["hook"], seconds["empty"], 1.2),
+    ]
+
+
+def push_many(place: Path, count: int, runs: int) -> list[Row]:
+    """A push of ``count`` decisions at once, with the hook and without any."""
+    servers = _servers(place)
+    client = place / "client.git"
+    _git("init", "--quiet", "--bare", str(client))
+    logs.write(client, count, seed=1)
+
+    def push(server: Path) -> None:
+        _push(client, server, logs.REF)
+        _git(f"--git-dir={server}", "update-ref", "-d", logs.REF)
+
+    del servers["empty"]
+    seconds = interleaved({name: lambda _turn, server=server: push(server) for name, server in servers.items()}, runs)
+    return [row(f"push of {count:,} decisions with the hook", "without any hook", seconds["hook"], seconds["none"], 2.2)]
+
+
+def read_many(place: Path, count: int, runs: int) -> list[Row]:
+    """Cold fold and verify, as whole processes, against ``git rev-list --header`` of the same chain."""
+    repository = place / "log.git"
+    _git("init", "--quiet", "--bare", str(repository))
+    logs.write(repository, count, seed=2)
+    cache = repository / "coordjournal"
+
+    def fold(_turn: int) -> None:
+        shutil.rmtree(cache, ignore_errors=True)
+        _python(_FOLD, repository)
+
+    def header(_turn: int) -> None:
+        subprocess.run(
+            ["git", f"--git-dir={repository}", "rev-list", "--header", logs.REF], stdout=subprocess.DEVNULL, check=True
+        )
+
+    seconds = interleaved(
+        {"header": header, "fold": fold, "verify": lambda _turn: _python(_VERIFY, repository)}, runs
+    )
+    return [
+        row(f"cold fold of {count:,} decisions", "git rev-list --header", seconds["fold"], seconds["header"], 3.0),
+        row(f"verify of {count:,} decisions", "git rev-list --header", seconds["verify"], seconds["header"], None),
+    ]
+
+
+def _servers(place: Path) -> dict[str, Path]:
+    """Three bare repositories with the same settings: with our hook, without one, with one that does nothing."""
+    hook = place / "hook.git"
+    install.init(str(hook), prefix=str(place / "prefix"))
+    servers = {"hook": hook}
+    for name in ("none", "empty"):
+        servers[name] = place / f"{name}.git"
+        shutil.copytree(hook, servers[name])
+        (servers[name] / "hooks" / "pre-receive").unlink()
+    interpreter = (hook / "hooks" / "pre-receive").read_text().partition("\n")[0]
+    empty = servers["empty"] / "hooks" / "pre-receive"
+    empty.write_text(interpreter + "\n")
+    empty.chmod(0o755)
+    return servers
+
+
+def _chain(client: Path, count: int) -> list[str]:
+    """A client whose log has ``count`` decisions, each to be pushed by itself; the commits."""
+    _git("init", "--quiet", "--bare", str(client))
+    with Journal.open(client) as journal:
+        space = journal.space(logs.SPACE)
+        return [space.append(AliasSet(f"name {i}", "shardA:Page"), actor="alice").commit for i in range(count)]
+
+
+def _push(client: Path, server: Path, what: str) -> None:
+    _git(f"--git-dir={client}", "push", "--quiet", str(server), f"{what}:{logs.REF}")
+
+
+def _git(*words: str) -> None:
+    subprocess.run(["git", *words], check=True, capture_output=True)
+
+
+def _python(code: str, repository: Path) -> None:
+    subprocess.run([sys.executable, "-c", code, str(repository)], check=True, env=os.environ)
