@@ -44,7 +44,7 @@ _HOME = {
         "WouldBeVoid",
     ),
     "state": ("CoordinationState", "ForkEdge", "Overlay", "Void", "fold"),
-    "diff": ("StateDiff", "diff"),
+    "difference": ("StateDiff", "diff"),
     "extensions": ("ExtensionFold",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
@@ -65,8 +65,8 @@ if TYPE_CHECKING:
     from .decision import OverlayCreated as OverlayCreated
     from .decision import OverlayRevised as OverlayRevised
     from .decision import Payload as Payload
-    from .diff import StateDiff as StateDiff
-    from .diff import diff as diff
+    from .difference import StateDiff as StateDiff
+    from .difference import diff as diff
     from .errors import Contention as Contention
     from .errors import CoordjournalError as CoordjournalError
     from .errors import DecisionNotFound as DecisionNotFound

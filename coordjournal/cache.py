@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .fold import Record
+from .index import Record
 
 _FORMAT = b"coordjournal fold cache 1\n"
 

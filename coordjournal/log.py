@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from .canonical import trusted
 from .decision import FORMAT, Decision, Landed
 from .errors import JournalRewound, Refused, UnlawfulLog, UnsupportedVersion
-from .fold import Record
+from .index import Record
 
 
 def record(oid: str, raw: bytes) -> Record:

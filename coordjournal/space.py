@@ -24,7 +24,7 @@ from .errors import (
     UnknownSpace,
     WouldBeVoid,
 )
-from .fold import VOID_REASONS, Index, Record
+from .index import VOID_REASONS, Index, Record
 from .refs import encode_space
 from .stamp import Stamped, stamp
 from .state import CoordinationState

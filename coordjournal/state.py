@@ -23,7 +23,7 @@ from . import timestamp
 from .decision import Attachment, Decision, Landed
 from .errors import DecisionNotFound
 from .extensions import ExtensionFold
-from .fold import NOT_REVOCABLE, Index, Record, pages_of
+from .index import NOT_REVOCABLE, Index, Record, pages_of
 
 _T = TypeVar("_T")
 
@@ -80,7 +80,7 @@ class ForkEdge:
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """The decision ``id`` at ``seq`` is without effect; ``reason`` is a key of ``fold.VOID_REASONS``."""
+    """The decision ``id`` at ``seq`` is without effect; ``reason`` is a key of ``index.VOID_REASONS``."""
 
     seq: int
     id: str
@@ -259,7 +259,7 @@ class CoordinationState:
         return None if by == _BY_WITHOUT else self.landed(by)
 
     def void_reason(self, seq: int) -> str | None:
-        """Why the decision at ``seq`` is void (a key of ``fold.VOID_REASONS``), or None. Raises DecisionNotFound."""
+        """Why the decision at ``seq`` is void (a key of ``index.VOID_REASONS``), or None. Raises DecisionNotFound."""
         self._check(seq)
         if seq in self._revoked:
             return None

@@ -124,6 +124,6 @@ def _changes(before: Mapping[str, _T], after: Mapping[str, _T]) -> Mapping[str, 
     changed = {
         key: (before.get(key), after.get(key))
         for key in sorted({*before, *after})
-        if key not in before or key not in after or before[key] != after[key]
+        if before.get(key) != after.get(key)
     }
     return MappingProxyType(changed)
