@@ -1,0 +1,529 @@
+"""The doctor: is everything as an append-only repository needs it, and does the hook refuse what it must?
+
+One small function a question; each yields findings. It changes nothing (:mod:`.probe` says how it proves without
+leaving a trace), and a question that cannot be answered is a finding too.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from .. import descriptor
+from ..errors import CoordjournalError
+from ..refs import META
+from ..store import GitStore
+from . import gitcli, hooks, interpreter, settings, sharing
+from . import prefix as prefixes
+from . import probe as probes
+from . import record as records
+from .error import InstallError
+from .record import Record
+from .repository import Repository, check_settings, folded, foreign_refs, opened, quoted, runs_nothing
+
+Level = Literal["ok", "warning", "error"]
+
+_HOUR = 3600
+_LITTLE_ROOM = 200 * 1024 * 1024
+_NO_ROOM = 20 * 1024 * 1024
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the doctor found: ``check`` is the question (stable), ``what`` the answer, ``remedy`` what helps or ``""``.
+
+    An ``error`` means that pushes fail or the log is not guarded; a ``warning``, that something may go wrong.
+    """
+
+    check: str
+    level: Level
+    what: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Patient:
+    """What the questions are asked of. ``hooks`` is the hooks folder, None if git would look outside for it."""
+
+    repository: Repository
+    record: Record | None
+    hooks: str | None
+
+
+_Answers = Iterator[Finding]
+
+
+def doctor(repo: str, *, probe: bool = True) -> list[Finding]:
+    """Examine the bare repository ``repo``; with ``probe`` also by pushes that must be let in or refused.
+
+    Raises:
+        GitFailed: there is no git.
+    """
+    findings = list(_git())
+    try:
+        repository = opened(repo)
+    except InstallError as error:
+        return [*findings, Finding("repository", "error", error.what, error.remedy)]
+    findings.append(Finding("repository", "ok", f"{repository.git_dir} is a bare repository"))
+    record: Record | None = None
+    where: str | None = None
+    try:
+        record = records.load(repository)
+    except InstallError as error:
+        findings.append(Finding("installed", "error", error.what, error.remedy))
+    try:
+        where = hooks.folder(repository)
+    except InstallError as error:
+        findings.append(Finding("hooks", "error", error.what, error.remedy))
+    patient = _Patient(repository, record, where)
+    for check, question in _QUESTIONS:
+        findings += _asked(check, question, patient)
+    if probe and where is not None:
+        findings += _asked("probe", _scratch_probe, patient)
+        findings += _asked("probe", _real_probe, patient)
+    return findings
+
+
+def _asked(check: str, question: Callable[[_Patient], _Answers], patient: _Patient) -> list[Finding]:
+    """The answers to one question; that it cannot be answered is an answer too."""
+    try:
+        return list(question(patient))
+    except InstallError as error:
+        return [Finding(check, "error", error.what, error.remedy)]
+    except (CoordjournalError, OSError, ValueError) as error:
+        return [Finding(check, "error", f"cannot be examined: {error}")]
+
+
+def _git() -> _Answers:
+    version = gitcli.version()
+    told = "git " + ".".join(map(str, version))
+    if version < gitcli.OLDEST_GIT:
+        yield Finding("git", "error", f"{told} is too old", "Install git 2.36 or later.")
+    elif version < gitcli.DURABLE_GIT:
+        yield Finding(
+            "git",
+            "warning",
+            f"{told} does not know core.fsync: a power failure may lose decisions that were just accepted",
+            "Install git 2.36 or later.",
+        )
+    else:
+        yield Finding("git", "ok", told)
+
+
+def _installed(patient: _Patient) -> _Answers:
+    record = patient.record
+    if record is None:
+        yield Finding(
+            "installed",
+            "error",
+            "coordjournal is not installed here (no coordjournal/installed.json)",
+            f"coordjournal install {quoted(patient.repository.git_dir)}",
+        )
+    else:
+        yield Finding("installed", "ok", f"installed by coordjournal {record.version}")
+
+
+def _hook_files(patient: _Patient) -> _Answers:
+    if patient.hooks is None:
+        return
+    again = f"coordjournal install {quoted(patient.repository.git_dir)}"
+    if runs_nothing(patient.repository.git_dir):
+        yield Finding("hooks", "error", "the file system is mounted noexec: git cannot run the hooks on it")
+    for name in hooks.NAMES:
+        path = os.path.join(patient.hooks, name)
+        whose = hooks.kind(path, name)
+        if whose != "ours":
+            what = "is missing" if whose == "absent" else "is not coordjournal's"
+            yield Finding("hooks", "error", f"{path} {what}: nothing guards the logs", again)
+            continue
+        with open(path, "rb") as file:
+            content = file.read()
+        remembered = patient.record.hooks.get(name) if patient.record else None
+        if hooks.digest(content) != remembered:
+            yield Finding("hooks", "warning", f"{path} was changed since it was installed", again)
+        elif patient.record and content != hooks.render(name, patient.record.python, patient.record.prefix):
+            yield Finding(
+                "hooks",
+                "warning",
+                f"{path} is that of another version of coordjournal than this",
+                f"coordjournal upgrade {quoted(patient.repository.git_dir)}",
+            )
+        fault = sharing.obstacle(path, patient.repository.audience, execute=True)
+        if not os.access(path, os.X_OK):
+            yield Finding("hooks", "error", f"{path} is not executable: git ignores it", f"chmod 755 {quoted(path)}")
+        elif fault:
+            yield Finding("hooks", "error", f"not everybody who pushes can run the hook: {fault}", again)
+        else:
+            yield Finding("hooks", "ok", f"{path} is in place")
+        if os.path.lexists(path + hooks.BEFORE):
+            state = "runs after ours" if os.access(path + hooks.BEFORE, os.X_OK) else "is not executable and never runs"
+            yield Finding("hooks", "ok", f"the hook from before, {name}{hooks.BEFORE}, {state}")
+
+
+def _interpreter(patient: _Patient) -> _Answers:
+    if patient.hooks is None:
+        return
+    for name in hooks.NAMES:
+        path = os.path.join(patient.hooks, name)
+        if hooks.kind(path, name) != "ours":
+            continue
+        with open(path, "rb") as file:
+            first = file.readline().decode("utf-8", "surrogateescape")
+        match = re.fullmatch(r"#!(/\S+) .*\n", first)
+        if not match:
+            yield Finding("interpreter", "error", f"{path} names no interpreter in its first line")
+            continue
+        python = match[1]
+        again = f"coordjournal install {quoted(patient.repository.git_dir)}"
+        if not os.path.exists(python):
+            yield Finding("interpreter", "error", f"{python}, which runs {path}, is gone", again)
+            continue
+        fault = sharing.obstacle(python, patient.repository.audience, execute=True)
+        if fault:
+            yield Finding("interpreter", "error", f"not everybody who pushes can run {python}: {fault}", again)
+        else:
+            yield Finding("interpreter", "ok", f"{python} runs the hook {name}")
+
+
+def _package(patient: _Patient) -> _Answers:
+    place = patient.record.prefix if patient.record else patient.repository.value("coordjournal.prefix")
+    if not place:
+        return
+    again = f"coordjournal install {quoted(patient.repository.git_dir)}"
+    standing = prefixes.current(place)
+    if standing is None:
+        yield Finding("package", "error", f"there is no usable package in {place}: every push is refused", again)
+        return
+    faults = prefixes.faults(standing.path)
+    if faults:
+        shown = "; ".join(faults[:_SHOWN]) + (f" (and {len(faults) - _SHOWN} more)" if len(faults) > _SHOWN else "")
+        yield Finding("package", "error", f"the package in {standing.path} is damaged: {shown}", again)
+    fault = sharing.obstacle(os.path.join(place, "current", "lib", "coordjournal"), patient.repository.audience)
+    if fault:
+        yield Finding("package", "error", f"not everybody who pushes can read the package: {fault}", again)
+    if patient.record and os.path.exists(patient.record.python):
+        tag = interpreter.describe(patient.record.python).tag
+        if tag != standing.tag:
+            yield Finding(
+                "package",
+                "error",
+                f"the package was built for {standing.tag}, but {patient.record.python} is {tag}: refusals cannot be "
+                "explained",
+                again,
+            )
+    yield from _strangers(place)
+    if not faults and not fault:
+        yield Finding("package", "ok", f"coordjournal {standing.version} in {place}")
+    running = prefixes.running_package()
+    if running.name != standing.name:
+        yield Finding(
+            "package",
+            "warning",
+            f"the hooks run coordjournal {standing.name}, this is {running.name}",
+            f"coordjournal upgrade {quoted(patient.repository.git_dir)}",
+        )
+
+
+def _strangers(place: str) -> _Answers:
+    """Whether accounts other than the owner could exchange the code that everybody's pushes run."""
+    for path in (place, os.path.join(place, "versions"), os.path.dirname(place)):
+        found = os.stat(path)
+        sticky = bool(found.st_mode & stat.S_ISVTX) and path == os.path.dirname(place)
+        if found.st_mode & 0o022 and not sticky:
+            yield Finding(
+                "package",
+                "warning",
+                f"others than {sharing.account(found.st_uid)} may write in {path} (mode "
+                f"{stat.S_IMODE(found.st_mode):04o}), so they can exchange the code that pushes run",
+                f"chmod go-w {quoted(path)}",
+            )
+
+
+def _settings(patient: _Patient) -> _Answers:
+    again = f"coordjournal install {quoted(patient.repository.git_dir)}"
+    lacking = settings.missing(patient.repository)
+    for setting in lacking:
+        value = patient.repository.value(setting.key)
+        state = "is not set" if value is None else f"is {value!r}"
+        yield Finding("settings", "warning", f"{setting.key} {state}; with {setting.value}, {setting.why}", again)
+    own = check_settings(patient.repository)
+    if not lacking:
+        yield Finding("settings", "ok", "git's settings are those of an append-only repository")
+    if patient.record and patient.repository.value("coordjournal.prefix") != patient.record.prefix:
+        yield Finding("settings", "warning", "coordjournal.prefix is not where the hooks find their package", again)
+    for key in ("receive.hideRefs", "transfer.hideRefs"):
+        hidden = [v for v in patient.repository.config.get(folded(key), ()) if v.startswith("refs/spaces")]
+        if hidden:
+            yield Finding("settings", "ok", f"{key} hides {', '.join(hidden)}")
+    if own.read_only:
+        yield Finding("settings", "ok", "the repository takes no decisions (coordjournal.readOnly)")
+
+
+def _refs(patient: _Patient) -> _Answers:
+    foreign = foreign_refs(patient.repository.git_dir)
+    for ref, why in foreign[:_SHOWN]:
+        yield Finding("refs", "error", f"{ref} is no journal's: {why}", "Move it to another name.")
+    if len(foreign) > _SHOWN:
+        yield Finding("refs", "error", f"{len(foreign) - _SHOWN} more refs are no journal's")
+    if not foreign:
+        yield Finding("refs", "ok", "all refs under the journal's names can be a journal's")
+
+
+def _modes(patient: _Patient) -> _Answers:
+    repository = patient.repository
+    if not repository.sharing.group:
+        found = os.stat(repository.git_dir)
+        others = [m for m in sharing.members(found.st_gid) if m != sharing.account(found.st_uid)]
+        if found.st_mode & stat.S_IWGRP and others:
+            yield Finding(
+                "sharing",
+                "warning",
+                f"{repository.git_dir} is writable by the group {sharing.group(found.st_gid)}, but "
+                "core.sharedRepository is not set: what one account pushes, the next cannot add to",
+                f"git -C {quoted(repository.git_dir)} config core.sharedRepository group, and open what is there: "
+                + _open_to_group(repository),
+            )
+        else:
+            yield Finding("sharing", "ok", f"the repository of {sharing.account(found.st_uid)} alone")
+        return
+    wrong = list(_wrong_modes(repository))
+    for path, what in wrong[:_SHOWN]:
+        yield Finding("sharing", "error", f"{path} {what}, though core.sharedRepository shares it with the group")
+    if wrong:
+        yield Finding("sharing", "error", f"{len(wrong)} modes or groups are wrong", _open_to_group(repository))
+    else:
+        gid = repository.audience.gid
+        yield Finding("sharing", "ok", f"shared with the group {sharing.group(gid) if gid is not None else '?'}")
+
+
+def _wrong_modes(repository: Repository) -> Iterator[tuple[str, str]]:
+    """Folders the group could not write in, or whose new files would get another group; files it could not read."""
+    git_dir = repository.git_dir
+    folders = [git_dir, os.path.join(git_dir, records.FOLDER), *_folders(os.path.join(git_dir, "refs"))]
+    folders += [*_folders(os.path.join(git_dir, "logs")), *_folders(os.path.join(git_dir, "objects"))]
+    for path in folders:
+        if not os.path.isdir(path):
+            continue
+        found = os.stat(path)
+        if found.st_gid != repository.audience.gid:
+            yield path, f"belongs to the group {sharing.group(found.st_gid)}"
+        elif found.st_mode & 0o070 != 0o070:
+            yield path, f"is not writable by its group (mode {stat.S_IMODE(found.st_mode):04o})"
+        elif not found.st_mode & stat.S_ISGID:
+            yield path, "does not hand its group on to what is made in it (no setgid bit)"
+    names = ("HEAD", "config", "packed-refs", "objects/pack/*")
+    for path in (p for name in names for p in glob.glob(os.path.join(glob.escape(git_dir), name))):
+        found = os.stat(path)
+        if found.st_gid != repository.audience.gid or not found.st_mode & stat.S_IRGRP:
+            yield path, f"is not readable by the group (mode {stat.S_IMODE(found.st_mode):04o})"
+    for where, _, files in os.walk(os.path.join(git_dir, "logs")):
+        for path in (os.path.join(where, name) for name in files):
+            found = os.stat(path)
+            if found.st_gid != repository.audience.gid or not found.st_mode & stat.S_IWGRP:
+                yield path, f"is not writable by the group (mode {stat.S_IMODE(found.st_mode):04o})"
+
+
+def _folders(top: str) -> Iterator[str]:
+    for where, _, _ in os.walk(top):
+        if os.path.basename(where).startswith(("tmp_objdir-", "incoming-")):
+            continue  # a push that is under way
+        yield where
+
+
+def _open_to_group(repository: Repository) -> str:
+    path = quoted(repository.git_dir)
+    group = sharing.group(os.stat(repository.git_dir).st_gid)
+    return (
+        f"chgrp -R {group} {path} && find {path} -type d -exec chmod g+rwxs {{}} + && "
+        f"find {path} -type f -exec chmod g+r {{}} + && "
+        f"if [ -d {path}/logs ]; then find {path}/logs -type f -exec chmod g+w {{}} +; fi"
+    )
+
+
+def _trust(patient: _Patient) -> _Answers:
+    """git's safe.directory rule: which accounts may not push yet."""
+    repository = patient.repository
+    if repository.audience.gid is None:
+        return
+    owner = sharing.account(repository.audience.uid)
+    others = [name for name in sharing.members(repository.audience.gid) if name != owner]
+    git_dir = repository.git_dir
+    if _trusts(git_dir, "--system"):
+        yield Finding("safe.directory", "ok", "git trusts the repository for every account of this machine")
+        return
+    without = [name for name in others if not _account_trusts(git_dir, name)]
+    if without:
+        yield Finding(
+            "safe.directory",
+            "warning",
+            f"git may refuse pushes of {', '.join(without)}: the repository belongs to {owner}, and none of their git "
+            "configurations that can be read from here trusts it",
+            f"As root, for all accounts: git config --system --add safe.directory {quoted(git_dir)}\n"
+            f"or each of them: git config --global --add safe.directory {quoted(git_dir)}",
+        )
+    else:
+        yield Finding("safe.directory", "ok", f"git trusts the repository for {', '.join([owner, *others])}")
+
+
+def _account_trusts(git_dir: str, name: str) -> bool:
+    home = os.path.expanduser(f"~{name}")
+    files = (os.path.join(home, ".gitconfig"), os.path.join(home, ".config", "git", "config"))
+    return any(os.access(path, os.R_OK) and _trusts(git_dir, f"--file={path}") for path in files)
+
+
+def _trusts(git_dir: str, scope: str) -> bool:
+    asked = gitcli.run("config", scope, "--includes", "-z", "--get-all", "safe.directory")
+    trusted = False
+    for value in asked.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+        if value == "":
+            trusted = False  # git-config(1): an empty value forgets those before it
+        elif value in ("*", git_dir) or (value.endswith("/*") and git_dir.startswith(value[:-1])):
+            trusted = True
+    return trusted
+
+
+def _leftovers(patient: _Patient) -> _Answers:
+    git_dir = patient.repository.git_dir
+    old: list[str] = []
+    for where, _, names in os.walk(os.path.join(git_dir, "refs")):
+        old += [os.path.join(where, name) for name in names if name.endswith(".lock")]
+    patterns = ("*.lock", "objects/tmp_objdir-*", "objects/incoming-*", "objects/pack/tmp_*", "coordjournal/probe-*")
+    for pattern in patterns:
+        old += glob.glob(os.path.join(glob.escape(git_dir), pattern))
+    now = time.time()
+    stale = sorted(path for path in old if _age(path, now) > _HOUR)
+    for path in stale[:_SHOWN]:
+        blocks = "blocks every later change" if path.endswith(".lock") else "takes room"
+        yield Finding(
+            "leftovers",
+            "warning",
+            f"{path} was left behind {_age(path, now) / _HOUR:.0f} hours ago by something interrupted; it {blocks}",
+            f"If no git runs there any more: rm -r {quoted(path)}",
+        )
+    if len(stale) > _SHOWN:
+        yield Finding("leftovers", "warning", f"{len(stale) - _SHOWN} more of them")
+    if not stale:
+        yield Finding("leftovers", "ok", "nothing was left behind by an interrupted git")
+
+
+def _age(path: str, now: float) -> float:
+    try:
+        return now - os.lstat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0  # a push that has just ended
+
+
+def _objects(patient: _Patient) -> _Answers:
+    git_dir = patient.repository.git_dir
+    found = False
+    remedies = {
+        "objects/info/alternates": (
+            "borrows objects from another repository: what is pruned there is lost here",
+            f"git -C {quoted(git_dir)} repack -a -d && rm {quoted(git_dir)}/objects/info/alternates",
+        ),
+        "info/grafts": ("makes git show another history than was pushed", f"rm {quoted(git_dir)}/info/grafts"),
+        "shallow": (
+            "cuts the history off, so that logs have no beginning",
+            f"git -C {quoted(git_dir)} fetch --unshallow REMOTE",
+        ),
+    }
+    for name, (what, remedy) in remedies.items():
+        path = os.path.join(git_dir, name)
+        if os.path.exists(path) and os.path.getsize(path):
+            found = True
+            yield Finding("objects", "warning", f"{path} {what}", remedy)
+    replaced = gitcli.ask(git_dir, "for-each-ref", "--count=1", "--format=%(refname)", "refs/replace/").decode()
+    if replaced:
+        found = True
+        yield Finding(
+            "objects",
+            "warning",
+            f"{replaced.strip()} makes git show another object than was pushed (coordjournal itself ignores it)",
+            f"git -C {quoted(git_dir)} replace -d OBJECT",
+        )
+    if not found:
+        yield Finding("objects", "ok", "no alternates, grafts, replaced objects or cut history")
+
+
+def _described(patient: _Patient) -> _Answers:
+    store = GitStore(patient.repository.git_dir)
+    try:
+        same = descriptor.read(store) == descriptor.describe(store.settings())
+    finally:
+        store.close()
+    if same:
+        yield Finding("descriptor", "ok", f"{META} tells clients the settings")
+    else:
+        yield Finding(
+            "descriptor",
+            "warning",
+            f"{META} does not tell clients the settings as they are now",
+            f"coordjournal install {quoted(patient.repository.git_dir)}",
+        )
+
+
+def _room(patient: _Patient) -> _Answers:
+    usage = shutil.disk_usage(patient.repository.git_dir)
+    inodes = os.statvfs(patient.repository.git_dir)
+    told = f"{usage.free / 2**20:,.0f} MiB are free"
+    few = inodes.f_files > 0 and inodes.f_favail < 10_000
+    if usage.free < _NO_ROOM:
+        yield Finding("disk", "error", f"only {told}: pushes will fail", "Make room.")
+    elif usage.free < _LITTLE_ROOM or few:
+        told = f"{inodes.f_favail} inodes are free" if few else told
+        yield Finding("disk", "warning", f"only {told}", "Make room.")
+    else:
+        yield Finding("disk", "ok", told)
+
+
+def _scratch_probe(patient: _Patient) -> _Answers:
+    assert patient.hooks is not None
+    yield from _told(probes.scratch(patient.repository, patient.hooks), "in a scratch repository with the same hooks")
+
+
+def _real_probe(patient: _Patient) -> _Answers:
+    yield from _told(probes.real(patient.repository), "in this repository")
+
+
+def _told(attempts: list[probes.Attempt], where: str) -> _Answers:
+    for attempt in attempts:
+        if attempt.good:
+            yield Finding("probe", "ok", f"{where} {attempt.what}")
+        elif attempt.good is None:
+            yield Finding(
+                "probe",
+                "warning",
+                f"{where} it could not be tried whether {attempt.what}; git said: {attempt.said}",
+                "Run the doctor as an account that may push.",
+            )
+        else:
+            yield Finding(
+                "probe",
+                "error",
+                f"{where} it is not so that {attempt.what}; git said: {attempt.said}",
+                "Look at the other findings; until this is right, nothing guards the logs.",
+            )
+
+
+_QUESTIONS: tuple[tuple[str, Callable[[_Patient], _Answers]], ...] = (
+    ("installed", _installed),
+    ("hooks", _hook_files),
+    ("interpreter", _interpreter),
+    ("package", _package),
+    ("settings", _settings),
+    ("refs", _refs),
+    ("sharing", _modes),
+    ("safe.directory", _trust),
+    ("leftovers", _leftovers),
+    ("objects", _objects),
+    ("descriptor", _described),
+    ("disk", _room),
+)

@@ -1,0 +1,169 @@
+"""What an append-only repository needs from git itself, and giving back what was set before.
+
+Each setting stands in the repository's own configuration, even where git's default is the same: the configuration of
+an account that pushes (``~/.gitconfig``) would have its say otherwise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from . import gitcli
+from .error import InstallError
+from .report import Step, changed, note
+from .repository import Repository, folded, opened, quoted
+
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A key of git's configuration, the ``value`` it gets, ``why``, and which other values will do (``accepts``)."""
+
+    key: str
+    value: str
+    why: str
+    accepts: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The setting ``key`` was ``was`` (each of its values; none: not set) and becomes ``now``."""
+
+    key: str
+    was: tuple[str, ...]
+    now: str
+
+
+def _is(*values: str) -> Callable[[str], bool]:
+    return lambda found: found.lower() in values
+
+
+def _hardens_all(found: str) -> bool:
+    return {"objects", "derived-metadata", "reference"} <= set(found.split(",")) or found == "all"
+
+
+def _keeps_a_day(found: str) -> bool:
+    asked = gitcli.run("-c", f"coordjournal.asked={found}", "config", "--type=expiry-date", "coordjournal.asked")
+    return asked.returncode == 0 and int(asked.stdout) <= time.time() - _DAY
+
+
+def _never(found: str) -> bool:
+    asked = gitcli.run("-c", f"coordjournal.asked={found}", "config", "--type=expiry-date", "coordjournal.asked")
+    return asked.returncode == 0 and int(asked.stdout) == 0
+
+
+_TRUE = _is("true", "yes", "on", "1")
+_FALSE = _is("false", "no", "off", "0", "")
+
+NEEDED = (
+    Setting(
+        "core.hooksPath",
+        "hooks",
+        "the hooks of this repository run, whatever core.hooksPath the account that pushes has set for itself",
+        lambda _: True,  # a path of the repository's own is followed; hooks.folder() refuses one outside
+    ),
+    Setting("receive.fsckObjects", "true", "git checks the form of every object that is pushed", _TRUE),
+    Setting("receive.shallowUpdate", "false", "nobody pushes a log without its beginning", _FALSE),
+    Setting(
+        "core.fsync",
+        "objects,derived-metadata,reference",
+        "a decision that was accepted is on the disk (git 2.36 and later)",
+        _hardens_all,
+    ),
+    Setting("core.fsyncMethod", "fsync", "on the disk means on the disk, on every system", _is("fsync", "batch")),
+    Setting("core.logAllRefUpdates", "always", "the reflogs of the logs tell who moved them and when", _is("always")),
+    *(
+        Setting(f"gc.{pattern}.{key}", "never", "git gc forgets nothing of it", _never)
+        for pattern in ("refs/spaces/*", "refs/meta/*")
+        for key in ("reflogExpire", "reflogExpireUnreachable")
+    ),
+    Setting(
+        "gc.pruneExpire",
+        "2.weeks.ago",
+        "git gc leaves objects alone that are on their way into a log",
+        _keeps_a_day,
+    ),
+)
+
+
+def missing(repository: Repository) -> list[Setting]:
+    """The settings that ``repository`` needs and does not have."""
+    found = []
+    for setting in NEEDED:
+        value = repository.value(setting.key)
+        if value is None or not setting.accepts(value):
+            found.append(setting)
+    return found
+
+
+def changes(repository: Repository, extra: Iterable[tuple[str, str]] = ()) -> list[Change]:
+    """What to set in ``repository``: what is missing, and the keys of ``extra`` that have another value.
+
+    Raises:
+        GitFailed: the configuration cannot be read.
+    """
+    wanted = [(setting.key, setting.value) for setting in missing(repository)]
+    wanted += [(key, value) for key, value in extra if repository.value(key) != value]
+    own = _own_values(repository)
+    return [Change(key, tuple(own.get(folded(key), ())), value) for key, value in wanted]
+
+
+def apply(repository: Repository, planned: Sequence[Change]) -> list[Step]:
+    """Make the changes, and look whether they have their effect.
+
+    Raises:
+        InstallError: an included file sets a key to something else.
+        GitFailed: git cannot write the configuration.
+    """
+    for change in planned:
+        gitcli.ask(repository.git_dir, "config", "--local", "--replace-all", change.key, change.now)
+    if planned:
+        after = opened(repository.git_dir)
+        for change in planned:
+            if after.value(change.key) != change.now:
+                raise InstallError(
+                    f"{change.key} stays {after.value(change.key)!r}: a file that the repository's configuration "
+                    "includes sets it",
+                    f"Find it with: git -C {quoted(repository.git_dir)} config --show-origin --get-all {change.key}",
+                )
+    return [
+        changed(f"set {change.key} = {change.now}" + (f" (was {', '.join(change.was)})" if change.was else ""))
+        for change in planned
+    ]
+
+
+def restore(repository: Repository, made: Iterable[Change]) -> list[Step]:
+    """Give each changed key its former values back, unless somebody has changed it since.
+
+    Raises:
+        GitFailed: git cannot write the configuration.
+    """
+    steps = []
+    own = _own_values(repository)
+    for change in made:
+        found = tuple(own.get(folded(change.key), ()))
+        if found == change.was:
+            continue
+        if found != (change.now,):
+            steps.append(note(f"{change.key} was changed since to {', '.join(found) or 'nothing'} and was left alone"))
+            continue
+        gitcli.ask(repository.git_dir, "config", "--local", "--unset-all", change.key)
+        for value in change.was:
+            gitcli.ask(repository.git_dir, "config", "--local", "--add", change.key, value)
+        steps.append(changed(f"set {change.key} back to {', '.join(change.was) or 'nothing'}"))
+    return steps
+
+
+def _own_values(repository: Repository) -> dict[str, list[str]]:
+    """What stands in the repository's configuration file itself, without what it includes."""
+    listed = gitcli.ask(
+        repository.git_dir, "config", "--file", f"{repository.git_dir}/config", "--no-includes", "--list", "-z"
+    )
+    found: dict[str, list[str]] = {}
+    for item in listed.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+        key, newline, value = item.partition("\n")
+        found.setdefault(key, []).append(value if newline else "true")
+    return found
