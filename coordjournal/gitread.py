@@ -1,100 +1,146 @@
 """What is read from a repository, read by git: objects, chains of commits, the configuration.
 
-The hook and the store both read this way (git-cat-file(1), git-rev-list(1)): git knows every pack, alternate, quarantine and object format, and a stream
-from it is faster than any reader in Python. Processes are started with ``os.posix_spawnp``, because importing
-``subprocess`` costs the hook 12 ms. git's own error text is not shown; failures name the command.
+The hook and the store both read this way (git-cat-file(1), git-rev-list(1)): git knows every pack, alternate,
+quarantine and object format, and a stream from it is faster than any reader in Python. git's own error text is not
+shown; failures name the command.
+
+This module is on the hook's hot path. It starts processes with ``posix_spawnp``, because importing ``subprocess`` costs
+12 ms, and uses ``posix``, where ``os`` has its functions from, because importing ``os`` itself costs 2 ms.
 """
 
-import os
+import posix
+from io import BufferedReader, FileIO
 
-from .commit import File
 from .errors import GitFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from io import BufferedReader
+    from collections.abc import Generator, Iterator, Mapping
 
-# The variables in which receive-pack tells its hooks where the pushed objects wait (git-receive-pack(1), "QUARANTINE").
-_QUARANTINE = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
+    from .commit import File
+
+_NOWHERE = "/dev/null"
 _MOST_TREE = 4096  # bytes of a tree that can still be one of attachments
+_MOST_FILES = 8
 _CHUNK = 1 << 16
 
 
 def environment(git_dir: str, outer: "Mapping[str, str]", quarantine: bool = False) -> "dict[str, str]":
     """The environment for git children: nothing of the caller's steers what they read.
 
-    Replace refs and grafts have no say, nor has any configuration outside the repository. ``quarantine`` keeps the
-    variables of a running receive-pack.
+    Replace refs and grafts have no say, nor has any configuration outside the repository. With ``quarantine`` they
+    read the objects that a running receive-pack holds back (git-receive-pack(1), "QUARANTINE ENVIRONMENT") and those of
+    the repository, but not those of a directory that only the pusher's environment names.
     """
     env = {
-        "PATH": outer.get("PATH", os.defpath),
+        "PATH": outer.get("PATH", "/bin:/usr/bin"),
         "GIT_DIR": git_dir,
         "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_GRAFT_FILE": os.devnull,
+        "GIT_GRAFT_FILE": _NOWHERE,
         "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_GLOBAL": _NOWHERE,
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_NO_LAZY_FETCH": "1",
         "LC_ALL": "C",
     }
-    if quarantine:
-        env.update((key, outer[key]) for key in _QUARANTINE if key in outer)
+    if quarantine and "GIT_QUARANTINE_PATH" in outer:
+        env["GIT_OBJECT_DIRECTORY"] = outer["GIT_QUARANTINE_PATH"]
+        env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = _last(outer.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", ""))
     return env
 
 
-class Child:
-    """A git process: ``out`` reads its standard output, ``send`` writes to its standard input."""
+def _last(paths: str) -> str:
+    """The last of a list of object directories: git adds its own to the end of what it finds there.
 
-    def __init__(self, arguments: "list[str]", env: "dict[str, str]", stdin: "int | None" = None) -> None:
-        """Starts ``git`` with ``arguments``; ``stdin`` is a file descriptor it takes over, None for a new pipe."""
+    It separates them by ``:``, and puts one that holds a ``:`` in quotes, with a backslash before a quote inside.
+    """
+    if paths.endswith('"'):
+        return paths[paths.rfind(':"') + 1 :]
+    return paths.rpartition(":")[2]
+
+
+class Process:
+    """A git process between two file descriptors, which stay open here (``stdin`` -1: nothing to read)."""
+
+    def __init__(self, arguments: "list[str]", env: "dict[str, str]", stdin: int, stdout: int) -> None:
+        """Starts ``git`` with ``arguments``. Raises GitFailed."""
         self.arguments = arguments
         self._status: int | None = None
-        self._input = -1
-        if stdin is None:
-            stdin, self._input = os.pipe()
-        reader, writer = os.pipe()
-        quiet = os.open(os.devnull, os.O_WRONLY)
+        nowhere = posix.open(_NOWHERE, posix.O_RDWR)
+        ends = (nowhere if stdin < 0 else stdin, stdout, nowhere)
+        actions = [(posix.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate(ends)]
         try:
-            actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, writer, 1)]
-            actions.append((os.POSIX_SPAWN_DUP2, quiet, 2))
-            self._pid = os.posix_spawnp("git", ["git", *arguments], env, file_actions=actions)
+            self._pid = posix.posix_spawnp("git", ["git", *arguments], env, file_actions=actions)
         except OSError as error:
-            os.close(reader)
             raise GitFailed(f"cannot start git: {error.strerror}") from None
         finally:
-            os.close(stdin)
-            os.close(writer)
-            os.close(quiet)
-        self.out: BufferedReader = open(reader, "rb", _CHUNK)  # noqa: SIM115 (closed by close())
+            posix.close(nowhere)
+
+    def wait(self) -> int:
+        """Waits for its end; the exit status, negative for a signal."""
+        if self._status is None:
+            self._status = posix.waitstatus_to_exitcode(posix.waitpid(self._pid, 0)[1])
+        return self._status
+
+    def stop(self) -> None:
+        """Ends it, whatever it is doing."""
+        if self._status is None:
+            posix.kill(self._pid, 9)
+            self.wait()
+
+    def failed(self) -> GitFailed:
+        """The error to raise when it did not do what it should."""
+        return GitFailed(f"`git {' '.join(self.arguments[:2])}` failed; `git fsck` may tell what is damaged")
+
+
+class Child(Process):
+    """A git process to talk to: ``out`` reads its standard output, ``send`` writes to its standard input."""
+
+    def __init__(self, arguments: "list[str]", env: "dict[str, str]", stdin: "int | None" = None) -> None:
+        """Starts ``git`` with ``arguments``; ``stdin`` is a file descriptor it takes over, None for a new pipe.
+
+        Raises:
+            GitFailed: git cannot be started.
+        """
+        self._input = -1
+        if stdin is None:
+            stdin, self._input = posix.pipe()
+        reader, writer = posix.pipe()
+        try:
+            super().__init__(arguments, env, stdin, writer)
+        except GitFailed:
+            posix.close(reader)
+            self._close_input()
+            raise
+        finally:
+            posix.close(stdin)
+            posix.close(writer)
+        self.out = BufferedReader(FileIO(reader), _CHUNK)
 
     def send(self, data: bytes) -> None:
         """Writes ``data`` to the process. Raises GitFailed if it has ended."""
         try:
             while data:
-                data = data[os.write(self._input, data) :]
+                data = data[posix.write(self._input, data) :]
         except BrokenPipeError:
             raise self.failed() from None
 
     def wait(self) -> int:
-        """Closes the input and waits; the exit status, negative for a signal."""
-        if self._status is None:
-            if self._input >= 0:
-                os.close(self._input)
-                self._input = -1
-            self.out.close()
-            self._status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-        return self._status
+        """Closes both ends and waits; the exit status, negative for a signal."""
+        self._close_input()
+        self.out.close()
+        return super().wait()
 
-    def stop(self) -> None:
-        """Ends the process, whatever it is doing."""
-        if self._status is None:
-            os.kill(self._pid, 9)
-            self.wait()
+    def abandon(self) -> None:
+        """Closes both ends without ending the process: after a fork it is the parent's."""
+        self._close_input()
+        self.out.close()
+        self._status = 0
 
-    def failed(self) -> GitFailed:
-        """The error to raise when the process did not do what it should."""
-        return GitFailed(f"`git {' '.join(self.arguments[:2])}` failed; `git fsck` may tell what is damaged")
+    def _close_input(self) -> None:
+        if self._input >= 0:
+            posix.close(self._input)
+            self._input = -1
 
 
 class Objects:
@@ -104,6 +150,8 @@ class Objects:
         self._env = env
         self._child: Child | None = None
         self._asked = ""
+        self._sizes: Child | None = None
+        self._digests: dict[str, str] = {}  # of large files, so that one that many commits hold is read once
 
     def __enter__(self) -> "Objects":
         return self
@@ -112,11 +160,19 @@ class Objects:
         self.close()
 
     def close(self) -> None:
-        """Ends the process."""
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
-            self._asked = ""
+        """Ends the processes."""
+        self.leave()
+        if self._sizes is not None:
+            self._sizes.stop()
+            self._sizes = None
+
+    def abandon(self) -> None:
+        """Forgets the processes without ending them: after a fork they are the parent's."""
+        for child in (self._child, self._sizes):
+            if child is not None:
+                child.abandon()
+        self._child = self._sizes = None
+        self._asked = ""
 
     def ask(self, name: str) -> "tuple[str, str, int] | None":
         """Object name, type and size of what ``name`` means, or None if there is no such object.
@@ -134,18 +190,15 @@ class Objects:
     def ask_ahead(self, name: str) -> None:
         """Starts git on the question that :meth:`ask` will put next, while the caller does something else."""
         if self._child is None or self._asked:
-            self.close()
+            self.leave()
             self._child = Child(["cat-file", "--batch"], self._env)
-        self._child.send(name.encode("utf-8", "surrogateescape") + b"\n")
+        self._child.send(_line(name))
         self._asked = name
 
     def take(self, size: int) -> bytes:
         """The content of the object just asked for."""
         assert self._child is not None
-        data = self._child.out.read(size + 1)
-        if len(data) != size + 1:
-            raise self._child.failed()
-        return data[:-1]
+        return _content(self._child, size)
 
     def digest(self, size: int) -> str:
         """The SHA-256 of the content of the object just asked for, read in pieces."""
@@ -153,19 +206,17 @@ class Objects:
 
         assert self._child is not None
         digest = hashlib.sha256()
-        left = size
-        while left:
-            piece = self._child.out.read(min(left, _CHUNK))
-            if not piece:
-                raise self._child.failed()
+        for piece in _pieces(self._child, size):
             digest.update(piece)
-            left -= len(piece)
         self._child.out.read(1)
         return digest.hexdigest()
 
     def leave(self) -> None:
         """Leaves the content of the object just asked for unread."""
-        self.close()
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+            self._asked = ""
 
     def read(self, name: str, kind: str, most: "int | None" = None) -> "tuple[str, bytes] | None":
         """Object name and content of what ``name`` means; None if it is missing, no ``kind``, or beyond ``most``."""
@@ -179,39 +230,44 @@ class Objects:
         return oid, self.take(size)
 
     def files(self, tree: str, most: "int | None") -> "tuple[File, ...] | None":
-        """The entries of a tree of attachments, measured; None if it is no small tree.
+        """The entries of a tree of attachments, measured; None if it is missing or no tree of a few files.
 
-        The content of a file larger than ``most`` bytes is not read: its ``sha256`` is None.
+        The content of a file larger than ``most`` bytes is not read, by git neither: its ``sha256`` is None.
 
         Raises:
-            GitFailed: the tree, or a file in it, is missing.
+            GitFailed: a file in it is missing or damaged.
         """
         answer = self.read(tree, "tree", _MOST_TREE)
         if answer is None:
             return None
-        raw = answer[1]
-        width = len(tree) // 2
-        files = []
-        at = 0
-        while at < len(raw):
-            end = raw.index(b"\0", at)
-            mode, _, name = raw[at:end].partition(b" ")
-            oid = raw[end + 1 : end + 1 + width].hex()
-            at = end + 1 + width
-            files.append(self._measured(mode.decode("ascii", "replace"), name.decode("utf-8", "replace"), oid, most))
-        return tuple(files)
+        entries = _entries(answer[1], len(tree) // 2)
+        if len(entries) > _MOST_FILES:
+            return None
+        return tuple(self._measured(*entry, most) for entry in entries)
 
-    def _measured(self, mode: str, name: str, oid: str, most: "int | None") -> File:
+    def _measured(self, mode: str, name: str, oid: str, most: "int | None") -> "File":
+        from .commit import File
+
         if mode not in ("100644", "100755", "120000"):
             return File(mode, name, oid, 0, None)
-        answer = self.ask(oid)
+        # Asked of another process: the one that gives the content of a packed object inflates it whole beforehand.
+        if self._sizes is None:
+            self._sizes = Child(["cat-file", "--batch-check"], self._env)
+        self._sizes.send(_line(oid))
+        answer = _header(self._sizes)
         if answer is None:
             raise GitFailed(f"the object {oid} is missing")
-        size = answer[2]
-        if answer[1] != "blob" or (most is not None and size > most):
-            self.leave()
+        _, kind, size = answer
+        if kind != "blob" or (most is not None and size > most):
             return File(mode, name, oid, size, None)
-        return File(mode, name, oid, size, self.digest(size))
+        sha256 = self._digests.get(oid)
+        if sha256 is None:
+            if self.ask(oid) is None:
+                raise GitFailed(f"the object {oid} is missing")
+            sha256 = self.digest(size)
+            if size > _CHUNK:
+                self._digests[oid] = sha256
+        return File(mode, name, oid, size, sha256)
 
 
 def commits(
@@ -222,13 +278,14 @@ def commits(
     most: "int | None" = None,
     oldest_first: bool = False,
     count: "int | None" = None,
-) -> "Iterator[tuple[str, int, bytes]]":
+) -> "Generator[tuple[str, int, bytes], None, None]":
     """The commits from ``tip`` down to (without) ``base``, or to the root, along first parents, as they are streamed.
 
     With ``count`` only that many of the newest.
 
     Yields object name, size in bytes, and content; the content is empty where the size is beyond ``most``. Newest
-    first, because git then streams while it walks; ``oldest_first`` makes git list all object names first.
+    first, because git then streams while it walks; ``oldest_first`` makes git list all object names first. Close it if
+    you leave it early: two processes wait.
 
     Raises:
         GitFailed: git cannot walk the history, an object is missing.
@@ -237,74 +294,46 @@ def commits(
     walk += ["--reverse"] if oldest_first else []
     walk += [] if count is None else [f"--max-count={count}"]
     walk += [tip, f"^{base}"] if base else [tip]
-    reader, writer = os.pipe()
+    reader, writer = posix.pipe()
     try:
-        lister = _piped(walk, env, writer)
-    except BaseException:
-        os.close(reader)
+        lister = Process(walk, env, -1, writer)
+    except GitFailed:
+        posix.close(reader)
         raise
+    finally:
+        posix.close(writer)
+    child = None
     try:
         child = Child(["cat-file", "--batch", "--buffer"], env, reader)
-        try:
-            while True:
-                answer = _header(child, may_end=True)
-                if answer is None:
-                    break
-                oid, _, size = answer
-                if most is not None and size > most:
-                    _skip(child, size + 1)
-                    yield oid, size, b""
-                    continue
-                data = child.out.read(size + 1)
-                if len(data) != size + 1:
-                    raise child.failed()
-                yield oid, size, data[:-1]
-            if child.wait() != 0:
+        while child.out.peek(1):
+            answer = _header(child)
+            if answer is None:
                 raise child.failed()
-        finally:
+            oid, _, size = answer
+            if most is not None and size > most:
+                for _piece in _pieces(child, size + 1):
+                    pass
+                yield oid, size, b""
+            else:
+                yield oid, size, _content(child, size)
+        for process in (child, lister):
+            if process.wait() != 0:
+                raise process.failed()
+    finally:
+        if child is not None:
             child.stop()
-        if os.waitstatus_to_exitcode(os.waitpid(lister, 0)[1]) != 0:
-            lister = 0
-            raise GitFailed("`git rev-list` failed; `git fsck` may tell what is damaged")
-        lister = 0
-    finally:
-        if lister:
-            os.kill(lister, 9)
-            os.waitpid(lister, 0)
+        lister.stop()
 
 
-def _piped(arguments: "list[str]", env: "dict[str, str]", writer: int) -> int:
-    """Starts git with its output into ``writer``, which it takes over; the process id."""
-    quiet = os.open(os.devnull, os.O_RDWR)
-    actions = [(os.POSIX_SPAWN_DUP2, quiet, 0), (os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_DUP2, quiet, 2)]
-    try:
-        return os.posix_spawnp("git", ["git", *arguments], env, file_actions=actions)
-    except OSError as error:
-        raise GitFailed(f"cannot start git: {error.strerror}") from None
-    finally:
-        os.close(quiet)
-        os.close(writer)
+def ref(name: str, env: "dict[str, str]") -> "str | None":
+    """The object that the ref of exactly this name holds, None if there is no such ref.
 
-
-def _header(child: Child, may_end: bool = False) -> "tuple[str, str, int] | None":
-    """The answer line of ``cat-file --batch``: name, type and size; None for a missing object (or the end)."""
-    line = child.out.readline()
-    if not line and may_end:
-        return None
-    parts = line.split()
-    if len(parts) == 3 and line.endswith(b"\n") and parts[2].isdigit():
-        return parts[0].decode(), parts[1].decode(), int(parts[2])
-    if line.endswith((b" missing\n", b" ambiguous\n")) and not may_end:
-        return None
-    raise child.failed()
-
-
-def _skip(child: Child, count: int) -> None:
-    while count:
-        piece = child.out.read(min(count, _CHUNK))
-        if not piece:
-            raise child.failed()
-        count -= len(piece)
+    Wherever else git takes a name it also tries ``refs/heads/<name>`` and others (gitrevisions(7)), which are for
+    anybody to push.
+    """
+    child = Child(["show-ref", "--verify", "--hash", name], env)
+    answer = child.out.read().decode().strip()
+    return answer if child.wait() == 0 and answer else None
 
 
 def ask_config(env: "dict[str, str]") -> Child:
@@ -325,3 +354,47 @@ def config(asked: Child) -> "dict[str, str]":
         key, newline, value = item.partition("\n")
         found[key] = value if newline else "true"
     return found
+
+
+def _line(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape") + b"\n"
+
+
+def _header(child: Child) -> "tuple[str, str, int] | None":
+    """The answer line of ``cat-file``: name, type and size; None for a missing object."""
+    line = child.out.readline()
+    parts = line.split()
+    if len(parts) == 3 and line.endswith(b"\n") and parts[2].isdigit():
+        return parts[0].decode(), parts[1].decode(), int(parts[2])
+    if line.endswith((b" missing\n", b" ambiguous\n")):
+        return None
+    raise child.failed()
+
+
+def _content(child: Child, size: int) -> bytes:
+    data = child.out.read(size + 1)  # a newline follows
+    if len(data) != size + 1:
+        raise child.failed()
+    return data[:-1]
+
+
+def _pieces(child: Child, size: int) -> "Iterator[bytes]":
+    while size:
+        piece = child.out.read(min(size, _CHUNK))
+        if not piece:
+            raise child.failed()
+        yield piece
+        size -= len(piece)
+
+
+def _entries(tree: bytes, width: int) -> "list[tuple[str, str, str]]":
+    """The mode, name and object name of each entry of a tree. Raises GitFailed if it is none."""
+    entries = []
+    while tree:
+        head, _, tree = tree.partition(b"\0")
+        mode, _, name = head.partition(b" ")
+        oid, tree = tree[:width], tree[width:]
+        if len(oid) != width:
+            raise GitFailed("a tree is damaged; `git fsck` may tell which")
+        entries.append((mode.decode("ascii", "replace"), name.decode("utf-8", "replace"), oid.hex()))
+    return entries
