@@ -138,9 +138,6 @@ def _fits(
             return False
     if len(item) == len(must):
         return True
-    for key, value in item.items():
-        if key not in must and (key not in may or not may[key](value)):
-            return False
-    return True
+    return all(key in must or (key in may and may[key](value)) for key, value in item.items())
 
 

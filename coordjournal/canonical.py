@@ -33,10 +33,9 @@ class _Scan:
     parse_float = staticmethod(_no_such)
     parse_int = int
     parse_constant = staticmethod(_no_such)
-    memo: "dict[str, str]" = {}
 
 
-_scan = make_scanner(_Scan())
+_scan = make_scanner(_Scan())  # type: ignore[arg-type]  # typeshed asks for a scanner; these attributes will do
 _encode = make_encoder(None, _no_such, encode_basestring, None, ":", ",", True, False, False)
 
 
@@ -80,20 +79,20 @@ def loads(line: bytes) -> "Any":
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
-        raise Refused("bad-json", f"not UTF-8: {error.reason}", f"byte {error.start}") from None
+        raise _bad(f"not UTF-8: {error.reason}", f"byte {error.start}") from None
     try:
         value = json.loads(
             text, object_pairs_hook=_unique, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
         )
     except json.JSONDecodeError as error:
-        raise Refused("bad-json", f"not JSON: {error.msg}", f"character {error.pos}") from None
+        raise _bad(f"not JSON: {error.msg}", f"character {error.pos}") from None
     except RecursionError:
-        raise Refused("bad-json", _TOO_DEEP) from None
+        raise _bad(_TOO_DEEP) from None
     except ValueError as error:
-        raise Refused("bad-json", str(error)) from None
+        raise _bad(str(error)) from None
     fault = outside_model(value)
     if fault:
-        raise Refused("bad-json", fault)
+        raise _bad(fault)
     canonical = "".join(_encode(value, 0))
     if canonical != text:
         at = next((i for i, (a, b) in enumerate(zip(text, canonical, strict=False)) if a != b), len(canonical))
@@ -133,6 +132,10 @@ def outside_model(value: object) -> str:
         level = below
         depth += 1
     return ""
+
+
+def _bad(what: str, place: str = "the JSON line") -> Refused:
+    return Refused("bad-json", what, place, "write the line as docs/format.md draws it, under 'Canonical JSON'")
 
 
 def _unique(pairs: "list[tuple[str, Any]]") -> "dict[str, Any]":

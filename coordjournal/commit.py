@@ -84,6 +84,7 @@ class Commit:
         commit.oid = oid
         commit.seq = None
         commit.parent = None
+        commit.appended = 0
         commit.files = ()
         return commit
 

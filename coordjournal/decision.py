@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -17,6 +16,7 @@ from typing import Any, ClassVar
 from . import canonical, timestamp
 
 FORMAT = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Json = Any  #: a value of the canonical JSON model
 
@@ -89,7 +89,7 @@ class BindingMade(Payload):
     members: Sequence[str]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "members", tuple(self.members))
+        object.__setattr__(self, "members", _pages(self.members))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class MergeDecided(Payload):
     into: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sources", tuple(self.sources))
+        object.__setattr__(self, "sources", _pages(self.sources))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,14 +244,6 @@ class Landed:
         }
 
 
-_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-def is_id(value: object) -> bool:
-    """Whether ``value`` is a UUIDv7 in lower-case hex with hyphens."""
-    return isinstance(value, str) and _UUID7.fullmatch(value) is not None
-
-
 def new_id(
     clock: Callable[[], int] = time.time_ns, entropy: Callable[[int], bytes] = os.urandom
 ) -> str:
@@ -277,8 +269,14 @@ def at_text(at: datetime | str | None, clock: Callable[[], int] = time.time_ns) 
         return at
     if at.tzinfo is None:
         raise ValueError("the time has no zone; say datetime.now(UTC)")
-    utc = at.astimezone(UTC)
-    return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    since = at - _EPOCH
+    return timestamp.text(since.days * 86400 + since.seconds, since.microseconds)
+
+
+def _pages(pages: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(pages, str):
+        raise TypeError(f"expected a sequence of pages, not one text: {pages!r}")
+    return tuple(pages)
 
 
 def _bytes(content: str | bytes) -> bytes:

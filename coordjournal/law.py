@@ -4,12 +4,15 @@ Pure and constant: no clock, no settings, no git. The cost of a step does not gr
 chain is lawful if each of its steps is, so that anyone can check a whole log, offline, for ever. What depends on a
 server's clock and limits is the admission's (:mod:`coordjournal.admission`).
 
-    link        child.parent is the parent, which has one parent at most        not-fast-forward
-    decision    the line is canonical JSON of the schemas                       bad-json not-canonical schema unknown-type
+    link        child.parent is the parent                                      not-fast-forward
+    decision    the line is canonical JSON ...                                  bad-json not-canonical
+                ... of the schemas                                              schema unknown-type
     place       the decision's space is the ref's, Seq is the parent's plus 1   wrong-space seq
     stamps      author, subject and tree say what the decision says             author subject attachment
     order       the append time is not before the parent's                      time
     lease       no lease trailer, since this format has no lease types yet      lease
+
+What comes before all of it, the bytes of the commit itself, is :mod:`coordjournal.commit`'s: merge, bad-commit.
 
 This module is on the hook's hot path; only a refusal imports jsonschema.
 """

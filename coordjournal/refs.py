@@ -29,10 +29,9 @@ def encode_space(space: str) -> str:
     raw = space.encode()
     out = []
     for i, byte in enumerate(raw):
+        plain = byte in _PLAIN
         if byte == _DOT:
             plain = 0 < i < len(raw) - 1 and raw[i - 1] != _DOT and raw[i:] != b".lock"
-        else:
-            plain = byte in _PLAIN
         out.append(chr(byte) if plain else f"%{byte:02X}")
     return "".join(out)
 

@@ -17,8 +17,9 @@ from typing import Any
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
 from jsonschema.exceptions import best_match
 from jsonschema.validators import extend
-from referencing import Registry, Resource
-from referencing.exceptions import NoSuchResource, Unresolvable
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from . import resources
 from .accept import is_extension_type
@@ -83,46 +84,56 @@ class Extensions:
             )
         try:
             error = best_match(_extended(schema).iter_errors(payload))
-        except Unresolvable as unresolvable:
+        except (Unresolvable, RecursionError) as failure:
+            fault = "refers to itself without end" if isinstance(failure, RecursionError) else f"lacks {failure.ref}"
             raise Refused(
-                "extension-schema", f"the declared schema of {kind!r} cannot be resolved: {unresolvable.ref}", "payload"
+                "extension-schema",
+                f"the schema declared for {kind!r} {fault}",
+                "payload",
+                "tell the administrator: no decision of this type can be judged by it",
             ) from None
         if error is not None:
             raise Refused("extension-schema", _words(error), _path("payload", error), "see the schema declared for it")
 
 
 def check_declaration(kind: str, schema: Any) -> None:
-    """Whether ``schema`` can be declared for the type ``kind``.
+    """Whether ``schema`` can be declared for the type ``kind`` (docs/format.md, "Extension types").
 
     Raises:
         CoordjournalError: the type is not ``x-<vendor>-<name>``, or the schema is none of draft 2020-12, has no
             canonical form, or refers to anything outside itself.
     """
     if not is_extension_type(kind):
-        raise CoordjournalError(f"{kind!r} is not x-<vendor>-<name> in lower-case letters and digits")
+        raise CoordjournalError(
+            f"{kind!r} is not x-<vendor>-<name> in lower-case letters and digits, 100 bytes at most"
+        )
     if not isinstance(schema, dict):
         raise CoordjournalError("a schema is a JSON object")
     try:
         dumps(schema)
-        Draft202012Validator.check_schema(schema)
     except ValueError as error:
         raise CoordjournalError(f"the schema has no canonical JSON: {error}") from None
-    except SchemaError as error:
-        raise CoordjournalError(f"not a JSON Schema of draft 2020-12: {_words(error)} at {error.json_path}") from None
-    for reference in _references(schema):
-        if not reference.startswith("#"):
-            raise CoordjournalError(f"the schema refers to {reference!r}; it may refer to itself only")
+    fault = best_match(Draft202012Validator(_META, format_checker=_FORMATS).iter_errors(schema))
+    if fault is not None:
+        place = _path("", fault).replace("the decision", "the schema")
+        raise CoordjournalError(f"not a JSON Schema of draft 2020-12 at {place}: {_words(fault)}")
+    for key, value in _names(schema):
+        if key == "$schema" and value != _DRAFT:
+            raise CoordjournalError(f"the schema is of {value!r}; it must be of {_DRAFT}")
+        if key in ("$ref", "$dynamicRef") and not value.startswith("#"):
+            raise CoordjournalError(f"the schema refers to {value!r}; it may refer to itself only")
 
 
-def _references(schema: Any) -> Iterator[str]:
+def _names(schema: Any) -> Iterator[tuple[str, str]]:
+    """The keywords of ``schema``, at any depth, whose value is a string."""
     if isinstance(schema, dict):
         for key, value in schema.items():
-            if key in ("$ref", "$dynamicRef") and isinstance(value, str):
-                yield value
-            yield from _references(value)
+            if isinstance(value, str):
+                yield key, value
+            yield from _names(value)
     elif isinstance(schema, list):
         for item in schema:
-            yield from _references(item)
+            yield from _names(item)
 
 
 def _check(name: str, value: Any, place: str) -> None:
@@ -134,9 +145,9 @@ def _check(name: str, value: Any, place: str) -> None:
 def _words(error: ValidationError | SchemaError) -> str:
     """What is wrong, as a sentence. Values are cut: they may be as long as a pusher likes."""
     schema = error.schema if isinstance(error.schema, Mapping) else {}
-    due = error.validator_value
     about = f" [{schema['description']}]" if "description" in schema else ""
-    value = error.instance
+    due: Any = error.validator_value
+    value: Any = error.instance
     shown = _cut(repr(value), 80)
     match error.validator:
         case "required":
@@ -152,7 +163,7 @@ def _words(error: ValidationError | SchemaError) -> str:
         case "uniqueItems":
             return "the same item stands twice"
         case "minItems":
-            return f"{len(value)} items, due are {due} or more"
+            return f"too few items: {len(value)}, due are at least {due}"
     return _cut(error.message, 300) + about
 
 
@@ -187,33 +198,48 @@ def _cut(text: str, most: int) -> str:
 
 def _path(place: str, error: ValidationError) -> str:
     steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
-    return (place + steps).removeprefix(".") or "the decision"
+    key = " (a key)" if "propertyNames" in error.absolute_schema_path else ""
+    return (place + steps).removeprefix(".") + key or "the decision"
 
 
 def _max_utf8_bytes(_validator: Any, most: int, value: Any, _schema: Any) -> Iterator[ValidationError]:
     """The keyword ``maxUtf8Bytes`` of docs/format.md."""
     if isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) > most:
-        yield ValidationError(f"{value[:40]!r}... is longer than {most} bytes in UTF-8")
+        yield ValidationError("too long")
 
 
-_Validator = extend(Draft202012Validator, {"maxUtf8Bytes": _max_utf8_bytes})
+_Validator = extend(Draft202012Validator, {"maxUtf8Bytes": _max_utf8_bytes})  # type: ignore[no-untyped-call]
+_FORMATS = Draft202012Validator.FORMAT_CHECKER  # so that a pattern must be one
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_META = {
+    "$id": _BASE + "meta",
+    "$dynamicAnchor": "meta",
+    "$ref": _DRAFT,
+    "properties": {"maxUtf8Bytes": {"type": "integer", "minimum": 0}},
+}
+
+
+def _plain(schema: Any) -> Any:
+    """``schema`` without ``$schema``: jsonschema would switch to the draft's own validator there, which has never
+    heard of ``maxUtf8Bytes`` and so would let every length pass."""
+    if isinstance(schema, dict):
+        return {key: _plain(value) for key, value in schema.items() if key != "$schema" or not isinstance(value, str)}
+    return [_plain(item) for item in schema] if isinstance(schema, list) else schema
 
 
 @cache
 def _documents() -> dict[str, Any]:
-    return {file.stem: json.loads(file.read_text("utf-8")) for file in Path(resources.schemas()).glob("*.json")}
+    files = Path(resources.schemas()).glob("*.json")
+    return {file.stem: _plain(json.loads(file.read_text("utf-8"))) for file in files}
 
 
 @cache
 def _validator(name: str) -> Any:
     registry: Registry[Any] = Registry().with_resources(
-        (document["$id"], Resource.from_contents(document)) for document in _documents().values()
+        (document["$id"], DRAFT202012.create_resource(document)) for document in _documents().values()
     )
     return _Validator({"$ref": _BASE + name}, registry=registry)
 
 
 def _extended(schema: Any) -> Any:
-    def nowhere(uri: str) -> Resource[Any]:
-        raise NoSuchResource(uri)  # never fetch what a schema names
-
-    return Draft202012Validator(schema, registry=Registry(retrieve=nowhere))
+    return _Validator(_plain(schema), registry=Registry())  # an empty one: what a schema names is never fetched
