@@ -1,7 +1,7 @@
 """The main job of coordjournal, played with real pushes: run by ``./install.sh --demo [DIR]``.
 
-Makes a shared bare repository with hooks and two clones, appends one decision of each type (some with the library, some
-with the command line, one with nothing but git), has pushes refused, and asks the second clone what follows from it all.
+Makes a shared bare repository with hooks and two clones, appends one decision of each type (most
+with the library, one with nothing but git), has pushes refused, and asks the second clone what follows from it all.
 Exits with 1 if anything that should land is refused, or the other way round.
 """
 
@@ -83,19 +83,16 @@ def main(place: Path) -> None:
     print(f"  garden@{landed.seq}  x-acme-tag")
 
     heading("Nothing but git: bob clears an alias by hand")
-    shell(["git", "-C", str(bob), "fetch", "-q", "origin", "refs/spaces/garden:refs/heads/garden"], "git fetch ...")
+    what = "refs/spaces/garden:refs/heads/garden"
+    shell(["git", "-C", str(bob), "fetch", "--quiet", "origin", what], f"git fetch --quiet origin {what}")
     tip = git(bob, "rev-parse", "garden")
     seq = int(git(bob, "log", "-1", "--format=%(trailers:key=Seq,valueonly)", "garden")) + 1
-    decision = {
-        **decision_of("alias-cleared", {"alias": "Home"}, "bob").json(),
-    }
+    decision = decision_of("alias-cleared", {"alias": "Home"}, "bob").json()
     message = place / "message"
     message.write_text(message_of(decision, seq))
     print(DIM + indented(message.read_text()) + END)
     when = f"{seconds(decision['at'])} +0000"
-    commit = git(
-        bob, "commit-tree", EMPTY_TREE, "-p", tip, "-F", str(message), env={"GIT_AUTHOR_DATE": when}
-    )
+    commit = git(bob, "commit-tree", EMPTY_TREE, "-p", tip, "-F", str(message), env={"GIT_AUTHOR_DATE": when})
     print(f"  $ git commit-tree {EMPTY_TREE[:7]} -p {tip[:7]} -F message\n  {commit}")
     pushed(bob, f"{commit}:refs/spaces/garden")
 
@@ -119,15 +116,13 @@ def main(place: Path) -> None:
     heading("The second clone fetches and folds")
     shell([*COORDJOURNAL, "-C", str(bob), "sync"], "coordjournal sync")
     shell([*COORDJOURNAL, "-C", str(bob), "state", "garden"], "coordjournal state garden")
-    shell(
-        [*COORDJOURNAL, "-C", str(bob), "why", "garden", "--group", "shardB:Start"],
-        "coordjournal why garden --group shardB:Start",
-    )
-    shell([*COORDJOURNAL, "-C", str(bob), "resolve", "garden", "Home", "--at", "3"], "... resolve garden Home --at 3")
+    for question in ("why garden shardB:Start", "resolve garden Home --at 3", "overlay show garden o-1 --body"):
+        shell([*COORDJOURNAL, "-C", str(bob), *question.split()], f"coordjournal {question}")
 
     heading("And anyone reads the log with git alone")
     shell(["git", "-C", str(wiki), "log", "--oneline", "refs/spaces/garden"], "git log --oneline refs/spaces/garden")
     shell([*COORDJOURNAL, "verify", str(wiki)], "coordjournal verify wiki.git")
+    shell([*COORDJOURNAL, "doctor", str(wiki)], "coordjournal doctor wiki.git")
     print(f"\n{BOLD}Everything is in {place}{END}")
 
 
