@@ -13,10 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-# For bytes.translate: a lower-case hex digit becomes ``h``, any other character but the hyphen ``?``.
-_HEX_AS_H = bytes(
-    0x68 if chr(byte) in "0123456789abcdef" else 0x2D if chr(byte) == "-" else 0x3F for byte in range(256)
-)
+# bytes.translate then shows the form of a text: ``h`` for a lower-case hex digit, and only for one.
+_HEX_AS_H = bytes.maketrans(b"0123456789abcdefh", b"hhhhhhhhhhhhhhhh?")
 _ID_FORM = b"hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh"
 _SHA256_FORM = b"h" * 64
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")

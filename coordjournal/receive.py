@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from .admission import JudgeExtension, Settings
     from .chain import Judge
+    from .commit import Commit
 
 LOG = "coordjournal/refusals.jsonl"  # in the repository; one JSON object a refused ref
 _LOG_BYTES = 16 * 1024 * 1024  # beyond this the log is put aside once, so that refusals never fill the disk
-_TOLD_WHOLE = 20
-_TOLD = 1000
+_MOST_TOLD = 1000  # refused refs; there the judgement stops
+_LONGEST = 1000  # characters of what is told and logged about one of them: a commit may hold names of any length
 _WHO = ("GL_USER", "REMOTE_USER", "REMOTE_ADDR", "SSH_CONNECTION")
 _NO_INTERPRETER = 8  # errno ENOEXEC
 _SIGPIPE = 13
@@ -47,14 +48,18 @@ def main() -> "NoReturn":
 def run(commands: bytes, git_dir: str, outer: "Mapping[str, str]") -> int:
     """Judges the ``<old> SP <new> SP <ref> LF`` lines of a push; 0, or 1 after the refusals are told and logged."""
     env = environment(git_dir, outer, quarantine=True)
+    refusals: list[Refused] = []
     with Objects(env) as objects:
-        refusals = list(judge(_parsed(commands), env, objects, "GIT_NAMESPACE" in outer))
+        for refusal in judge(_parsed(commands), env, objects, "GIT_NAMESPACE" in outer):
+            refusals.append(refusal)
+            if len(refusals) == _MOST_TOLD:
+                break
     if not refusals:
         return 0
     incident = posix.urandom(5).hex()
     for refusal in refusals:
         refusal.incident = incident
-    logged = _log([_entry(refusal) for refusal in refusals[:_TOLD]], git_dir, outer)
+    logged = _log([_entry(refusal) for refusal in refusals], git_dir, outer)
     _tell(explain(refusals, logged))
     return 1
 
@@ -92,6 +97,7 @@ def judge(
         except Refused as refusal:
             refusal.ref = name
             refusal.commit = refusal.commit or _object(new) or old
+            refusal.place, refusal.what = _cut(refusal.place), _cut(refusal.what)
             yield refusal
         except Exception as error:
             error.add_note(name)
@@ -102,7 +108,7 @@ def _step(space: str, now: int, settings: "Settings", objects: Objects, judge_ex
     """The judge of one step of a log: the law, then the admission; it never reads what is too large."""
     from . import admission, law
 
-    def step(parent: "Any", child: "Any", size: int) -> None:
+    def step(parent: "Commit | None", child: "Commit", size: int) -> None:
         if child.files is None:
             child.files = objects.files(child.tree, settings.attachment_bytes)
         admission.check_size(child, size, settings)
@@ -170,7 +176,7 @@ def _bad_ref(what: str, remedy: str) -> Refused:
     return Refused("bad-ref", what, "ref", remedy)
 
 
-def _deleted(tip: "Any") -> Refused:
+def _deleted(tip: "Commit | None") -> Refused:
     return Refused(
         "deleted",
         "a log is never deleted",
@@ -208,15 +214,15 @@ def explain(refusals: "list[Refused]", logged: bool) -> str:
 
     first = refusals[0]
     told = [f"coordjournal refused this push; nothing was changed. Incident {first.incident}"]
-    for number, refusal in enumerate(refusals[:_TOLD]):
+    for refusal in refusals:
         seq = "-" if refusal.seq is None else refusal.seq
         told.append(f"\n  {printable(refusal.ref)} commit {refusal.commit} Seq {seq}")
         place = f" at {printable(refusal.place)}" if refusal.place else ""
         told.append(f"  {refusal.code}{place}: {printable(refusal.what)}")
-        if refusal.remedy and number < _TOLD_WHOLE:
+        if refusal.remedy:
             told.append(f"  -> {printable(refusal.remedy)}")
-    if len(refusals) > _TOLD:
-        told.append(f"\n  and {len(refusals) - _TOLD} refs more")
+    if len(refusals) == _MOST_TOLD:
+        told.append(f"\n  {_MOST_TOLD} refs are refused; the others were not looked at")
     if not logged:
         told.append(f"\n  {_NOT_LOGGED}")
     return "\n".join(told) + "\n"
@@ -250,6 +256,10 @@ def _undecided(error: BaseException) -> None:
         + ("" if logged else f"  {_NOT_LOGGED}\n")
         + "\nTell the administrator of the repository: `coordjournal doctor` says what is wrong.\n"
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def _entry(refusal: Refused) -> "dict[str, Any]":

@@ -123,6 +123,7 @@ HOSTILE: list[Any] = [
     "9999-12-31T23:59:59.999999Z",
     DIGEST,
     DIGEST.upper(),
+    "h" * 64,
     DIGEST[:-1],
     DIGEST + "\n",
     DIGEST[:-1] + "\n",

@@ -23,9 +23,9 @@ LAYERS: list[set[str]] = [
     {"gitread"},
     {"chain"},
     {"extensions"},
-    {"fold"},
+    {"index"},
     {"state"},
-    {"cache", "diff", "lint", "log"},
+    {"cache", "difference", "lint", "log"},
     {"store"},
     {"descriptor", "memory", "remote", "stamp", "verify"},
     {"sync"},
@@ -42,12 +42,12 @@ LAYER = {module: number for number, layer in enumerate(LAYERS) for module in lay
 # What an accepted push of one decision loads.
 HOT = ["errors", "text", "refs", "timestamp", "canonical", "commit", "accept", "law", "admission"]
 HOT += ["gitread", "chain", "receive"]
-LIGHT = {"_json", "os", "posix", "sys", "time"}
+LIGHT = {"_json", "io", "posix", "sys", "time"}
 HEAVY = {"re", "json", "typing", "subprocess", "dataclasses", "hashlib", "enum", "functools", "collections", "datetime"}
 HEAVY |= {"dulwich", "jsonschema", "click"}
 
 # The judges are pure: they see no clock, no file, no process.
-PURE = ["errors", "text", "refs", "timestamp", "canonical", "commit", "accept", "law", "admission", "fold"]
+PURE = ["errors", "text", "refs", "timestamp", "canonical", "commit", "accept", "law", "admission", "index"]
 
 
 def sources() -> dict[str, ast.Module]:

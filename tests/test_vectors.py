@@ -17,6 +17,7 @@ from vectors import make
 
 from coordjournal import accept, admission, canonical, commit, gitread, law, refs, schema, text, timestamp
 from coordjournal.errors import Refused
+from coordjournal.index import VOID_REASONS
 
 FOLDER = Path(__file__).resolve().parents[1] / "schemas" / "vectors"
 
@@ -254,6 +255,20 @@ def test_every_code_of_the_law_has_cases() -> None:
     }
     assert {case["decision"]["type"] for case in LAWFUL} >= accept.BUILT_IN
     assert len({case["name"] for case in COMMITS["cases"]}) == len(COMMITS["cases"])
+
+
+def test_the_document_shows_real_bytes_and_names_every_code() -> None:
+    document = (FOLDER.parents[1] / "docs" / "format.md").read_text("utf-8")
+    shown = re.findall(r"^```\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
+    lawful = {case["commit"]: case["oid"] for case in LAWFUL if isinstance(case["commit"], str)}
+    assert len(shown) == 2
+    for example in shown:
+        assert f"`{lawful[example]}`" in document
+    for word in {case["code"] for case in COMMITS["cases"] if "code" in case} | set(VOID_REASONS) | accept.BUILT_IN:
+        assert f"`{word}`" in document
+    for case in read("refs.json")["spaces"]:
+        if f"| `{case['space']}` |" in document:
+            assert f"| `{case['space']}` | `refs/spaces/{case['ref']}` |" in document
 
 
 def test_intents_are_commits_without_a_place() -> None:

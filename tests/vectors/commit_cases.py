@@ -637,6 +637,7 @@ def _bad_schemas(refused: _Refused) -> None:
     refused.payload("body of bytes true", "overlay-created", opened | {"body": body | {"bytes": True}})
     refused.payload("body of -1 bytes", "overlay-created", opened | {"body": body | {"bytes": -1}})
     refused.payload("body with upper-case hex", "overlay-created", opened | {"body": body | {"sha256": "A" * 64}})
+    refused.payload("body with no hex", "overlay-created", opened | {"body": body | {"sha256": "h" * 64}})
     refused.payload("body with 63 digits", "overlay-created", opened | {"body": body | {"sha256": "a" * 63}})
     refused.payload("body with a newline", "overlay-created", opened | {"body": body | {"sha256": "a" * 63 + "\n"}})
     refused.payload("body with a key more", "overlay-created", opened | {"body": body | {"name": "x"}})
