@@ -1,0 +1,214 @@
+"""Decisions, states and differences in words, for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from .. import timestamp
+from ..commit import subject
+from ..decision import Decision, Landed
+from ..difference import StateDiff
+from ..errors import DecisionNotFound
+from ..index import VOID_REASONS
+from ..state import CoordinationState, Overlay
+from .output import Paper, name, safe
+
+_MOST = 20  # items of one kind that a difference lists
+
+SeqOf = Callable[[str], int | None]  # the Seq of a decision id, None if it is not known
+
+
+def when(second: int) -> str:
+    """A git time, as people read it."""
+    return timestamp.text(second)[:19].replace("T", " ") + "Z"
+
+
+def at(decision: Decision) -> str:
+    """When it was decided, to the second."""
+    return decision.at[:19].replace("T", " ") + "Z"
+
+
+def short(commit: str) -> str:
+    """A commit as people name it."""
+    return commit[:12]
+
+
+def what(decision: Decision, seq_of: SeqOf | None = None) -> str:
+    """What was decided: the subject of its commit; and of a revocation, where what it revokes is, if that is known."""
+    words = safe(subject(decision.type, decision.payload))
+    if decision.type == "decision-revoked" and seq_of is not None:
+        seq = seq_of(decision.payload["decision"])
+        return words if seq is None else f"{words} (Seq {seq})"
+    return words
+
+
+def seq_in(state: CoordinationState) -> SeqOf:
+    """The Seq of a decision of a state by its id."""
+
+    def seq_of(decision_id: str) -> int | None:
+        try:
+            return state.find(decision_id).seq
+        except DecisionNotFound:
+            return None
+
+    return seq_of
+
+
+def log_line(paper: Paper, landed: Landed, width: int = 0, seq_of: SeqOf | None = None) -> None:
+    """A decision in one line, and its reason below it."""
+    decision = landed.decision
+    seq = paper.yellow(f"{landed.seq:>{width}}")
+    paper.line(f"{seq}  {paper.dim(at(decision))}  {paper.cyan(safe(decision.actor))}  {what(decision, seq_of)}")
+    for line in (decision.reason or "").split("\n"):
+        if line:
+            paper.line(f"{'':>{width}}    {safe(line)}")
+
+
+def decision_in_full(paper: Paper, landed: Landed, state: CoordinationState) -> None:
+    """Everything about a decision, and what became of it."""
+    decision = landed.decision
+    paper.line(f"{paper.yellow(f'{safe(decision.space)}@{landed.seq}')}  {what(decision, seq_in(state))}")
+    rows = [
+        ("id", decision.id),
+        ("commit", landed.commit),
+        ("actor", f"{paper.cyan(safe(decision.actor))}  decided at {decision.at}"),
+        ("appender", f"{safe(landed.appender)}  appended at {timestamp.text(landed.appended)}"),
+    ]
+    rows += [("reason", safe(line)) for line in (decision.reason or "").split("\n") if line]
+    rows += [("meta", f"{safe(key)} = {safe(value)}") for key, value in sorted((decision.meta or {}).items())]
+    rows += [("payload", safe(json.dumps(decision.payload, ensure_ascii=False, sort_keys=True)))]
+    rows += [("status", status_words(paper, landed.seq, state))]
+    told = ""
+    for label, text in rows:
+        paper.line(f"  {paper.dim(f'{label if label != told else str():9}')} {text}")
+        told = label
+
+
+def status_of(seq: int, state: CoordinationState) -> dict[str, Any]:
+    """What became of a decision: ``effective``, ``revoked`` (by which Seq) or ``void`` (why)."""
+    if state.is_revoked(seq):
+        by = state.revoked_by(seq)
+        return {"status": "revoked", "revoked_by": None if by is None else by.seq, "void": None}
+    reason = state.void_reason(seq)
+    return {"status": "void" if reason else "effective", "revoked_by": None, "void": reason}
+
+
+def status_words(paper: Paper, seq: int, state: CoordinationState) -> str:
+    found = status_of(seq, state)
+    if found["status"] == "revoked":
+        by = found["revoked_by"]
+        return paper.red("revoked") + (f" by {safe(state.space or '')}@{by}" if by is not None else "")
+    if found["void"]:
+        return f"{paper.red('void')} ({found['void']}): {VOID_REASONS[found['void']]}"
+    return paper.green("effective")
+
+
+def overlay_words(overlay: Overlay) -> str:
+    """An overlay in one line."""
+    base = "" if overlay.base_rev is None else f" @ {name(overlay.base_rev)}"
+    revised = f", revised at Seq {overlay.revised}" if overlay.revised != overlay.opened else ""
+    words = (
+        f"{name(overlay.overlay_id)} on {name(overlay.target)}{base}, {overlay.body.bytes} bytes, "
+        f"opened at Seq {overlay.opened}{revised}"
+    )
+    if overlay.closed is not None:
+        result = f" as {name(overlay.result_rev)}" if overlay.result_rev is not None else ""
+        words += f", {safe(overlay.outcome or 'closed')}{result} at Seq {overlay.closed}"
+    return words
+
+
+def state_in_full(paper: Paper, state: CoordinationState) -> None:
+    """A state, section by section; what is empty is left out."""
+    head = f"{safe(state.space or '')}@{state.seq}" if state.seq >= 0 else safe(state.space or "")
+    if state.commit is None or state.appended is None:
+        paper.line(f"{paper.yellow(head)}  before the first decision")
+        return
+    paper.line(f"{paper.yellow(head)}  {paper.dim(f'{when(state.appended)}  {short(state.commit)}')}")
+    canonicals = set(state.canonicals)
+    sections: list[tuple[str, Sequence[str]]] = [
+        ("Aliases", [f"{name(alias)} -> {name(target)}" for alias, target in state.aliases.items()]),
+        ("Groups", [group_words(paper, group, canonicals) for group in state.groups]),
+        ("Open overlays", [overlay_words(overlay) for overlay in state.overlays]),
+        ("Closed overlays", [overlay_words(overlay) for overlay in state.closed_overlays]),
+        ("Forks", [_fork(edge.source, edge.source_rev, edge.fork, edge.seq) for edge in state.forks]),
+        ("Without effect", [f"Seq {void.seq}: {VOID_REASONS[void.reason]} ({void.reason})" for void in state.void]),
+        ("Revoked", [", ".join(f"Seq {seq}" for seq in state.revoked)] if state.revoked else []),
+        (
+            "Extensions",
+            [f"{safe(kind)}: {safe(json.dumps(held, ensure_ascii=False))}" for kind, held in state.extensions.items()],
+        ),
+    ]
+    empty = True
+    for title, items in sections:
+        if items:
+            empty = False
+            count = f" ({len(items)})" if title not in ("Revoked", "Extensions") else ""
+            paper.line(f"\n{paper.bold(title)}{count}")
+            for item in items:
+                paper.line(f"  {item}")
+    if empty:
+        paper.line("\nNothing is in force.")
+
+
+def group_words(paper: Paper, group: Sequence[str], canonicals: set[str]) -> str:
+    """The pages of a group; the one that the others were merged into is marked."""
+    pages = [f"{paper.bold(name(page))} (canonical)" if page in canonicals else name(page) for page in group]
+    return " = ".join(pages)
+
+
+def changes(paper: Paper, before: CoordinationState, difference: StateDiff) -> None:
+    """A difference as lines that were (``-``) and that are (``+``), like a patch."""
+    if not difference:
+        paper.line("  nothing changes in the state")
+        return
+    for lines in _changes(before, difference):
+        shown = list(lines)
+        for sign, text in shown[:_MOST]:
+            paper.line(paper.red(f"- {text}") if sign == "-" else paper.green(f"+ {text}"))
+        if len(shown) > _MOST:
+            paper.line(paper.dim(f"  ... and {len(shown) - _MOST} more lines of this kind (--json shows all)"))
+
+
+def _changes(before: CoordinationState, difference: StateDiff) -> Iterator[Iterable[tuple[str, str]]]:
+    aliases = []
+    for alias, (old, new) in difference.aliases.items():
+        if old is not None:
+            aliases.append(("-", f"alias {name(alias)} -> {name(old)}"))
+        if new is not None:
+            aliases.append(("+", f"alias {name(alias)} -> {name(new)}"))
+    yield aliases
+    yield [("-", f"group {' = '.join(map(name, group))}") for group in difference.groups_lost]
+    yield [("+", f"group {' = '.join(map(name, group))}") for group in difference.groups_gained]
+    yield [("-", f"canonical {name(page)}") for page in difference.canonicals_lost]
+    yield [("+", f"canonical {name(page)}") for page in difference.canonicals_gained]
+    overlays = []
+    for overlay in (*difference.overlays_opened, *difference.overlays_revised, *difference.overlays_closed):
+        old_overlay = before.overlay(overlay.overlay_id)
+        if old_overlay is not None:
+            overlays.append(("-", _overlay_line(old_overlay)))
+        overlays.append(("+", _overlay_line(overlay)))
+    overlays += [("-", _overlay_line(overlay)) for overlay in difference.overlays_gone]
+    yield overlays
+    for sign, edges in (("-", difference.forks_lost), ("+", difference.forks_gained)):
+        yield [(sign, "fork " + _fork(edge.source, edge.source_rev, edge.fork, edge.seq)) for edge in edges]
+    for sign, seqs in (("-", difference.revoked_lost), ("+", difference.revoked_gained)):
+        yield [(sign, f"revoked: Seq {seq}") for seq in seqs]
+    for sign, voids in (("-", difference.void_lost), ("+", difference.void_gained)):
+        yield [(sign, f"void: Seq {void.seq} ({void.reason})") for void in voids]
+    extensions = []
+    for kind, (old_state, new_state) in difference.extensions.items():
+        for sign, held in (("-", old_state), ("+", new_state)):
+            if held is not None:
+                extensions.append((sign, f"{safe(kind)}: {safe(json.dumps(held, ensure_ascii=False, default=str))}"))
+    yield extensions
+
+
+def _overlay_line(overlay: Overlay) -> str:
+    return f"{'overlay' if overlay.closed is None else 'closed overlay'} {overlay_words(overlay)}"
+
+
+def _fork(source: str, revision: str | None, fork: str, seq: int) -> str:
+    at_revision = "" if revision is None else f" @ {name(revision)}"
+    return f"{name(source)}{at_revision} -> {name(fork)}  (Seq {seq})"
