@@ -433,7 +433,7 @@ def test_a_wrong_group_and_its_cure(shared: Path) -> None:
 def test_a_folder_open_to_a_group_without_the_setting(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = bare()
     repository.chmod(0o775)
-    monkeypatch.setattr(sharing, "members", lambda gid: ["root", "ada"])
+    monkeypatch.setattr(sharing, "members", lambda gid: [sharing.account(os.geteuid()), "ada"])
     found = [f for f in wrong(install.doctor(str(repository), probe=False)) if f.check == "sharing"]
     assert "core.sharedRepository is not set" in found[0].what
 
@@ -446,7 +446,7 @@ def test_the_accounts_that_git_does_not_trust_are_named(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     homes = {name: tmp_path / name for name in ("ada", "bob", "cyd")}
-    monkeypatch.setattr(sharing, "members", lambda gid: ["root", *homes])
+    monkeypatch.setattr(sharing, "members", lambda gid: [sharing.account(os.geteuid()), *homes])
     monkeypatch.setattr(
         os.path, "expanduser", lambda path: str(homes[path[1:]]) if path[1:] in homes else path.replace("~", "/root")
     )

@@ -35,6 +35,8 @@ from pushing import (
     write_program,
 )
 
+from coordjournal.errors import Refused
+from coordjournal.receive import explain
 from coordjournal.text import printable
 
 GARDEN = "refs/spaces/garden"
@@ -687,7 +689,7 @@ def test_each_refused_ref_is_named(server: Server, author: Author, garden: list[
 
 def test_after_a_thousand_refused_refs_the_others_are_not_looked_at(server: Server, author: Author) -> None:
     root = author.decision("other", 0)
-    pushed = nothing_moved(server, lambda: author.push(server, *(f"{root}:refs/spaces/s{n}" for n in range(1100))))
+    pushed = nothing_moved(server, lambda: author.push(server, *(f"{root}:refs/spaces/S{n}" for n in range(1100))))
     assert len(pushed.told) == len(server.refusals()) == 1000
     assert "not looked at" in pushed.said
 
@@ -857,7 +859,7 @@ def test_settings_that_make_no_sense(server: Server, author: Author, garden: lis
 
 def test_a_schema_that_is_no_json(server: Server, author: Author, garden: list[str]) -> None:
     declare(server, x_acme_tag=b"{")
-    undecided(server, author, extension(author, garden, {"page": "a"}), GARDEN)
+    undecided(server, author, extension(author, garden, {"page": "a"}), f"{GARDEN}: JSONDecodeError")
 
 
 def test_an_old_tip_that_is_no_decision(server: Server, author: Author) -> None:
@@ -865,7 +867,7 @@ def test_an_old_tip_that_is_no_decision(server: Server, author: Author) -> None:
     tip = server.git("commit-tree", EMPTY_TREE["sha1"], "-m", "hello").decode().strip()
     server.git("update-ref", GARDEN, tip)
     author.git("fetch", "--quiet", str(server.path), GARDEN)
-    undecided(server, author, author.decision("garden", 2, tip), GARDEN, tip, "bad-commit")
+    undecided(server, author, author.decision("garden", 2, tip), f"{GARDEN}: ", tip, "bad-commit")
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage", None])
@@ -1185,10 +1187,18 @@ def test_two_pushes_at_once(server: Server, author: Author, garden: list[str]) -
 
 def test_a_hook_without_input(server: Server) -> None:
     """Not from git, then: no updates are none to refuse, but input that is no updates or no file at all is."""
-    for shell, status in (("< /dev/null", 0), ("<&-", 1), ("<<< x", 1), ("< /", 1)):
+    for shell, status in (("< /dev/null", 0), ("<&-", 1), ("<<< x", 1)):
         done = subprocess.run(["bash", "-c", f"hooks/pre-receive {shell}"], cwd=server.path, capture_output=True)
         assert done.returncode == status, (shell, done.stderr)
         assert (b"cannot judge" in done.stderr) == bool(status)
+
+
+def test_nothing_raw_is_explained() -> None:
+    """Whoever words a refusal may forget it; what is told never does."""
+    raw = "\x1b[2J\x9b2J\n\u202e\u2028\udcff"
+    text = explain([Refused("seq", raw, raw, raw, ref=raw, commit="1" * 40)], logged=True)
+    assert [line for line in text.split("\n") if not line.isprintable()] == []
+    assert text.count("\n") == 5
 
 
 def test_the_log_says_who(server: Server, author: Author, garden: list[str]) -> None:

@@ -1,0 +1,319 @@
+"""Reading through git: objects, chains and settings, of healthy and of damaged repositories."""
+
+import os
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from pushing import Author, git, write_program
+
+from coordjournal import gitread
+from coordjournal.errors import GitFailed
+from coordjournal.gitread import Child, Objects, ask_config, commits, config, environment, ref
+
+
+@pytest.fixture(scope="module")
+def author(tmp_path_factory: pytest.TempPathFactory) -> Author:
+    return Author(tmp_path_factory.mktemp("gitread") / "author.git")
+
+
+def env_of(author: Author) -> dict[str, str]:
+    return environment(str(author.path), os.environ)
+
+
+# ------------------------------------------------------------------------------------------------ environment
+
+
+def test_nothing_of_the_callers_environment_is_passed_on() -> None:
+    outer = {"PATH": "/bin", "GIT_DIR": "/elsewhere", "GIT_TRACE": "1", "LD_PRELOAD": "x", "GIT_OBJECT_DIRECTORY": "/x"}
+    env = environment("/repository.git", outer)
+    assert env["PATH"] == "/bin"
+    assert env["GIT_DIR"] == "/repository.git"
+    assert not env.keys() & {"GIT_TRACE", "LD_PRELOAD", "GIT_OBJECT_DIRECTORY", "HOME"}
+
+
+def test_without_a_path_there_is_a_usual_one() -> None:
+    assert environment("/repository.git", {})["PATH"] == "/bin:/usr/bin"
+
+
+@pytest.mark.parametrize(
+    ("given_paths", "own"),
+    [
+        ("/srv/a.git/objects", "/srv/a.git/objects"),
+        ("/lent/objects:/srv/a.git/objects", "/srv/a.git/objects"),
+        ('"/le:nt":/srv/a.git/objects', "/srv/a.git/objects"),
+        ('"/srv/a:b/objects"', '"/srv/a:b/objects"'),
+        ('/lent:"/le\\"nt:":"/srv/a:\\"b\\":c/objects"', '"/srv/a:\\"b\\":c/objects"'),
+        ("", ""),
+    ],
+)
+def test_only_the_object_directory_that_git_added_itself_is_read(given_paths: str, own: str) -> None:
+    outer = {"GIT_QUARANTINE_PATH": "/q", "GIT_OBJECT_DIRECTORY": "/o", "GIT_ALTERNATE_OBJECT_DIRECTORIES": given_paths}
+    env = environment(".", outer, quarantine=True)
+    assert env["GIT_OBJECT_DIRECTORY"] == "/q"
+    assert env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] == own
+    assert "GIT_OBJECT_DIRECTORY" not in environment(".", outer)
+
+
+# ---------------------------------------------------------------------------------------------------- objects
+
+
+def test_objects_by_name(author: Author) -> None:
+    blob, other = author.blob(b"one\n\ntwo"), author.blob(b"")
+    with Objects(env_of(author)) as objects:
+        assert objects.ask(blob) == (blob, "blob", 8)
+        assert objects.take(8) == b"one\n\ntwo"
+        assert objects.read(other, "blob") == (other, b"")
+        assert objects.read(blob, "commit") is None
+        assert objects.read(blob, "blob", most=7) is None
+        assert objects.read(blob, "blob", most=8) == (blob, b"one\n\ntwo")
+        assert objects.ask("1" * 40) is None
+        assert objects.ask("refs/heads/none") is None
+        assert objects.ask(f"{blob}\n{blob}") is None
+        assert objects.ask("\udcff") is None
+        assert objects.read(blob, "blob") == (blob, b"one\n\ntwo")
+
+
+def test_a_question_asked_ahead(author: Author) -> None:
+    blob, other = author.blob(b"one"), author.blob(b"two")
+    with Objects(env_of(author)) as objects:
+        objects.ask_ahead(blob)
+        assert objects.read(blob, "blob") == (blob, b"one")
+        objects.ask_ahead(blob)
+        assert objects.read(other, "blob") == (other, b"two")
+        objects.ask_ahead(blob)
+        objects.ask_ahead(other)
+        assert objects.read(other, "blob") == (other, b"two")
+
+
+def test_a_large_object_left_unread(author: Author) -> None:
+    blob, other = author.blob(os.urandom(1 << 20)), author.blob(b"two")
+    with Objects(env_of(author)) as objects:
+        assert objects.ask(blob) == (blob, "blob", 1 << 20)
+        objects.leave()
+        assert objects.read(other, "blob") == (other, b"two")
+        assert objects.ask(blob) == (blob, "blob", 1 << 20)  # closing it with the content in the pipe does not hang
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 200_000])
+def test_files_are_measured(author: Author, size: int) -> None:
+    content = b"\n\0x" * (size // 3) + b"\n" * (size % 3)
+    blob = author.blob(content)
+    tree = author.tree(("100644", "body", blob))
+    with Objects(env_of(author)) as objects:
+        files = objects.files(tree, None)
+        assert files is not None
+        assert [(f.mode, f.name, f.oid, f.size, f.sha256) for f in files] == [
+            ("100644", "body", blob, len(content), sha256(content).hexdigest())
+        ]
+        assert objects.read(blob, "blob") == (blob, content)
+
+
+def test_what_is_no_tree_of_a_few_files(author: Author) -> None:
+    blob = author.blob(b"x")
+    with Objects(env_of(author)) as objects:
+        assert objects.files("1" * 40, None) is None
+        assert objects.files(blob, None) is None
+        assert objects.files(author.tree(*(("100644", f"{n}", blob) for n in range(9))), None) is None
+        assert objects.files(author.tree(*(("100644", f"{n:04}", blob) for n in range(1000))), None) is None
+        assert objects.files(author.tree(), None) == ()
+        folder, link = ("40000", "a", author.tree()), ("160000", "b", "1" * 40)
+        files = objects.files(author.tree(folder, link, ("120000", "c", blob), ("100755", "d", blob)), None)
+        assert files is not None
+        assert [(f.mode, f.name, f.size, f.sha256 is not None) for f in files] == [
+            ("40000", "a", 0, False),
+            ("160000", "b", 0, False),
+            ("120000", "c", 1, True),
+            ("100755", "d", 1, True),
+        ]
+
+
+def test_a_file_that_is_missing_or_no_file(author: Author) -> None:
+    with Objects(env_of(author)) as objects:
+        with pytest.raises(GitFailed, match="1111"):
+            objects.files(author.tree(("100644", "body", "1" * 40)), None)
+        files = objects.files(author.tree(("100644", "body", author.tree())), None)
+        assert files is not None and files[0].sha256 is None
+
+
+def test_a_file_over_the_limit_has_a_size_only(author: Author) -> None:
+    blob = author.blob(b"12345")
+    tree = author.tree(("100644", "body", blob))
+    with Objects(env_of(author)) as objects:
+        for most, digest in ((4, None), (5, sha256(b"12345").hexdigest())):
+            files = objects.files(tree, most)
+            assert files is not None and (files[0].size, files[0].sha256) == (5, digest)
+
+
+def test_a_large_file_that_many_commits_hold_is_read_once(author: Author) -> None:
+    content = os.urandom(1 << 17)
+    blob = author.blob(content)
+    tree = author.tree(("100644", "body", blob))
+    with Objects(env_of(author)) as objects:
+        first = objects.files(tree, None)
+        cut_off(author, blob)
+        again = objects.files(tree, None)
+    assert first and again and again[0].sha256 == first[0].sha256 == sha256(content).hexdigest()
+
+
+def cut_off(author: Author, oid: str) -> None:
+    """Damages an object so that its size can be told and its content cannot."""
+    file = author.path / "objects" / oid[:2] / oid[2:]
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def test_a_damaged_object_is_an_error_and_no_answer(author: Author) -> None:
+    blob = author.blob(os.urandom(50_000))
+    cut_off(author, blob)
+    with Objects(env_of(author)) as objects, pytest.raises(GitFailed, match="cat-file"):
+        objects.read(blob, "blob")
+    with Objects(env_of(author)) as objects, pytest.raises(GitFailed, match="cat-file"):
+        objects.files(author.tree(("100644", "body", blob)), None)
+
+
+def test_a_repository_of_sha256(tmp_path: Path) -> None:
+    author = Author(tmp_path / "author.git", "sha256")
+    blob = author.blob(b"x")
+    with Objects(env_of(author)) as objects:
+        files = objects.files(author.tree(("100644", "body", blob)), None)
+    assert files is not None and files[0].oid == blob
+
+
+# ---------------------------------------------------------------------------------------------------- commits
+
+
+@pytest.fixture(scope="module")
+def chain(author: Author) -> list[str]:
+    return author.chain("garden", 12)
+
+
+def test_commits_newest_first_and_oldest_first(author: Author, chain: list[str]) -> None:
+    env = env_of(author)
+    assert [oid for oid, _, _ in commits(chain[-1], None, env)] == chain[::-1]
+    assert [oid for oid, _, _ in commits(chain[-1], None, env, oldest_first=True)] == chain
+    assert [oid for oid, _, _ in commits(chain[-1], chain[3], env)] == chain[:3:-1]
+    assert [oid for oid, _, _ in commits(chain[-1], None, env, count=2)] == chain[:-3:-1]
+    assert list(commits(chain[3], chain[-1], env)) == []
+    for oid, size, raw in commits(chain[-1], None, env):
+        assert raw == author.git("cat-file", "commit", oid)
+        assert size == len(raw)
+
+
+def test_commits_that_are_too_large_are_passed_over(author: Author, chain: list[str]) -> None:
+    large = author.decision("garden", 12, chain[-1], document={"reason": "x" * 5000})
+    child = author.decision("garden", 13, large)
+    found = {oid: (size, len(raw)) for oid, size, raw in commits(child, chain[-1], env_of(author), most=1000)}
+    assert found[large][0] > 5000 and found[large][1] == 0
+    assert found[child][0] == found[child][1]
+
+
+def test_a_history_that_git_cannot_walk(author: Author, chain: list[str]) -> None:
+    with pytest.raises(GitFailed, match="rev-list"):
+        list(commits("1" * 40, None, env_of(author)))
+    orphan = author.decision("garden", 3, "1" * 40)
+    with pytest.raises(GitFailed, match="rev-list"):
+        list(commits(orphan, None, env_of(author)))
+
+
+def children() -> set[str]:
+    """The process ids of the children of this process, also of the dead that nobody waited for."""
+    return set(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split())
+
+
+needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc")
+
+
+@needs_proc
+def test_no_process_and_no_file_stays_behind(author: Author, chain: list[str]) -> None:
+    before = children(), len(os.listdir("/proc/self/fd"))
+    for _ in commits(chain[-1], None, env_of(author)):
+        pass
+    stream = commits(chain[-1], None, env_of(author))
+    next(stream)
+    stream.close()
+    with pytest.raises(GitFailed):
+        list(commits("1" * 40, None, env_of(author)))
+    with Objects(env_of(author)) as objects:
+        objects.read(chain[0], "commit")
+        objects.files(author.tree(("100644", "body", author.blob(b"x"))), None)
+        objects.ask_ahead(chain[1])
+    config(ask_config(env_of(author)))
+    ref("refs/heads/none", env_of(author))
+    assert (children(), len(os.listdir("/proc/self/fd"))) == before
+
+
+@needs_proc
+def test_a_missing_git_is_said_so_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, author: Author) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    before = len(os.listdir("/proc/self/fd"))
+    for start in (
+        lambda: Child(["version"], env_of(author)),
+        lambda: list(commits("1" * 40, None, env_of(author))),
+        lambda: Objects(env_of(author)).ask("1" * 40),
+        lambda: ask_config(env_of(author)),
+    ):
+        with pytest.raises(GitFailed, match="cannot start git"):
+            start()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("dies_at", ["rev-list", "cat-file"])
+def test_a_git_that_dies_half_way(
+    monkeypatch: pytest.MonkeyPatch, author: Author, chain: list[str], tmp_path: Path, dies_at: str
+) -> None:
+    """The list of commits is cut off: an error, and never a shorter chain."""
+    real = git(author.path, "--exec-path").decode().strip()
+    write_program(
+        tmp_path / "git",
+        f'#!/bin/sh\nPATH={real}:{os.environ["PATH"]}\n'
+        f'if [ "$1" = {dies_at} ]; then {real}/git "$@" | head -n 3; kill -9 $$; fi\nexec {real}/git "$@"\n',
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(GitFailed):
+        list(commits(chain[-1], None, env_of(author)))
+
+
+# ------------------------------------------------------------------------------------------- refs and settings
+
+
+def test_a_ref_is_found_by_its_exact_name_only(author: Author, chain: list[str]) -> None:
+    env = env_of(author)
+    for place in ("heads/refs", "tags/refs", "refs", "remotes/refs"):
+        author.git("update-ref", f"refs/{place}/meta/coordjournal", chain[0])
+    assert ref("refs/meta/coordjournal", env) is None
+    author.git("update-ref", "refs/meta/coordjournal", chain[1])
+    assert ref("refs/meta/coordjournal", env) == chain[1]
+    assert ref("refs/meta", env) is None
+
+
+def test_settings_are_read_as_git_reads_them(tmp_path: Path) -> None:
+    author = Author(tmp_path / "author.git")
+    env = env_of(author)
+    assert config(ask_config(env)) == {}
+    (author.path / "more").write_text("[coordjournal]\n\tclockSkew = 5\n")
+    with (author.path / "config").open("a") as file:
+        file.write(
+            '[coordjournal]\n\tStrict\n\tclockSkew = 1\n\tclockSkew = 2\n\tprimary = "a\\nb = c"\n'
+            "\treadOnly = \n[CoordJournal]\n\tmaxDecisionBytes = 1k ; comment\n"
+            "[include]\n\tpath = more\n[other]\n\tclockSkew = 9\n"
+        )
+    assert config(ask_config(env)) == {
+        "coordjournal.strict": "true",
+        "coordjournal.clockskew": "5",
+        "coordjournal.primary": "a\nb = c",
+        "coordjournal.readonly": "",
+        "coordjournal.maxdecisionbytes": "1k",
+    }
+
+
+def test_settings_that_git_cannot_read(tmp_path: Path) -> None:
+    author = Author(tmp_path / "author.git")
+    (author.path / "config").write_text("[core\n")
+    with pytest.raises(GitFailed, match="config"):
+        config(ask_config(env_of(author)))
+
+
+def test_the_module_is_light() -> None:
+    assert not {"re", "json", "subprocess", "os"} & vars(gitread).keys()
