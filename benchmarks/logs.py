@@ -1,4 +1,4 @@
-"""Realistic logs from a seed, written by ``git fast-import``: a mix of all types, a long tail of names, merged groups."""
+"""Realistic logs from a seed, written by ``git fast-import``: all types, a long tail of names, merged groups."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Row:
 
 
 def interleaved(steps: Mapping[str, Callable[[int], None]], runs: int) -> dict[str, list[float]]:
-    """The seconds of each step in each of ``runs`` rounds; a round runs every step once, and the first is not counted."""
+    """The seconds of each step in each of ``runs`` rounds. A round runs every step once; the first is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(runs + 1):
         for name, step in steps.items():

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from coordjournal import AliasSet, Journal, install
@@ -28,9 +29,10 @@ def push_one(place: Path, runs: int) -> list[Row]:
     servers = _servers(place)
     client = place / "client"
     chain = _chain(client, runs + 1)
-    seconds = interleaved(
-        {name: lambda turn, server=server: _push(client, server, chain[turn]) for name, server in servers.items()}, runs
-    )
+    def push(server: Path) -> Callable[[int], None]:
+        return lambda turn: _push(client, server, chain[turn])
+
+    seconds = interleaved({name: push(server) for name, server in servers.items()}, runs)
     return [
         row("push of one decision with the hook", "without any hook", seconds["hook"], seconds["none"], 2.0),
         row("push of one decision with the hook", "with an empty python -IS", seconds["hook"], seconds["empty"], 1.2),
@@ -44,12 +46,15 @@ def push_many(place: Path, count: int, runs: int) -> list[Row]:
     _git("init", "--quiet", "--bare", str(client))
     logs.write(client, count, seed=1)
 
-    def push(server: Path) -> None:
-        _push(client, server, logs.REF)
-        _git(f"--git-dir={server}", "update-ref", "-d", logs.REF)
+    def push(server: Path) -> Callable[[int], None]:
+        def step(_turn: int) -> None:
+            _push(client, server, logs.REF)
+            _git(f"--git-dir={server}", "update-ref", "-d", logs.REF)
+
+        return step
 
     del servers["empty"]
-    seconds = interleaved({name: lambda _turn, server=server: push(server) for name, server in servers.items()}, runs)
+    seconds = interleaved({name: push(server) for name, server in servers.items()}, runs)
     return [row(f"push of {count:,} decisions with the hook", "without any hook", seconds["hook"], seconds["none"], 2.2)]
 
 

@@ -32,7 +32,7 @@ def check(
     Returns how many decisions that were. ``progress`` is called with the number checked so far, now and then.
 
     Raises:
-        Refused: the first break, with its commit and, where it carries one, its Seq.
+        Refused: the first break, with its commit and its place in the log as ``seq``, whatever Seq it claims.
         GitFailed: objects are missing or damaged.
     """
     count = 0
@@ -40,14 +40,9 @@ def check(
 
         def step(parent: Commit | None, child: Commit, _size: int) -> None:
             nonlocal count
-            try:
-                if child.files is None:
-                    child.files = objects.files(child.tree, None)
-                law.check(space, parent, child)
-            except Refused as refusal:
-                refusal.commit = child.oid
-                refusal.seq = child.seq
-                raise
+            if child.files is None:
+                child.files = objects.files(child.tree, None)
+            law.check(space, parent, child)
             count += 1
             if progress is not None and count % 1000 == 0:
                 progress(count)
