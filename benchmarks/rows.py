@@ -55,7 +55,8 @@ def push_many(place: Path, count: int, runs: int) -> list[Row]:
 
     del servers["empty"]
     seconds = interleaved({name: push(server) for name, server in servers.items()}, runs)
-    return [row(f"push of {count:,} decisions with the hook", "without any hook", seconds["hook"], seconds["none"], 2.2)]
+    name = f"push of {count:,} decisions with the hook"
+    return [row(name, "without any hook", seconds["hook"], seconds["none"], 2.2)]
 
 
 def read_many(place: Path, count: int, runs: int) -> list[Row]:

@@ -41,6 +41,12 @@ def test_clone_of_some_spaces_stays_with_them(server, tmp_path):
     assert [row["space"] for row in cj("-C", tmp_path / "c", "spaces", "--json").json["spaces"]] == ["garden"]
 
 
+def test_a_clone_that_is_told_later_which_spaces_it_wants(server, tmp_path):
+    cj("clone", server, tmp_path / "c")
+    git(tmp_path / "c", "config", "coordjournal.space", "garden")
+    assert [row["space"] for row in cj("-C", tmp_path / "c", "spaces", "--json").json["spaces"]] == ["garden"]
+
+
 def test_clone_from_nowhere_leaves_nothing_behind(tmp_path):
     result = cj("clone", tmp_path / "nowhere.git", tmp_path / "c", status=4)
     assert result.err.startswith("coordjournal: remote-unreachable: ")

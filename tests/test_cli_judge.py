@@ -83,6 +83,10 @@ def test_a_repository_that_lacks_objects_cannot_be_verified(server):
     found = server / "objects" / oid[:2] / oid[2:]
     found.unlink()
     assert cj("verify", server, "garden", status=1).err.startswith("coordjournal: git-failed: ")
+    result = cj("verify", server, status=1)
+    assert result.err.startswith("coordjournal: git-failed: ")
+    assert result.out == "lawful  Obst/1: 1 decision\n"  # what was judged before
+    assert cj("verify", server, "--json", status=1).error["code"] == "git-failed"
 
 
 # -- check -------------------------------------------------------------------------------------------------------------

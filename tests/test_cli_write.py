@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from pathlib import Path
 
 import pytest
 from cli_support import cj
@@ -415,3 +416,43 @@ def test_two_clones_race_and_the_slower_one_still_lands(bare, tmp_path):
         "precondition-failed"
         in cj("-C", tmp_path / "one", "alias", "set", "garden", "c", "x", "--expect", "0", status=1).err
     )
+
+
+# -- what is rare ------------------------------------------------------------------------------------------------------
+
+
+def test_an_id_that_stands_in_several_spaces(repo):
+    for space in ("garden", "orchard"):
+        cj("-C", repo, "append", space, "alias-set", '{"alias": "a", "target": "b"}', "--id", ID)
+    assert "names decisions of several spaces: 'garden', 'orchard'" in cj("-C", repo, "show", ID, status=1).err
+    assert cj("-C", repo, "show", "orchard", ID[:12], "--json").json["space"] == "orchard"
+
+
+def test_a_revocation_of_nothing(repo):
+    payload = f'{{"decision": "{ID}"}}'
+    result = cj("-C", repo, "append", "garden", "decision-revoked", payload, "--allow-void")
+    assert result.out.startswith(f"garden@0  decision-revoked: {ID}  ")
+    assert result.out.endswith("\n+ void: Seq 0 (unknown-decision)\n")
+
+
+class Tags:
+    """A plug-in whose state is no JSON, and holds what must not reach a terminal."""
+
+    def initial(self):
+        return None
+
+    def apply(self, state, landed):
+        return {"evil": "\u202e", "tags": Path(landed.decision.payload["tag"])}
+
+
+def test_the_state_of_a_plug_in(repo, monkeypatch):
+    monkeypatch.setattr("coordjournal.journal.load_extensions", lambda: {"x-acme-tag": Tags()})
+    cj("-C", repo, "schema", "declare", "x-acme-tag", "-", stdin=b"{}")
+    assert cj("-C", repo, "schema", "list").out.endswith("\nx-acme-tag\n")
+    cj("-C", repo, "append", "garden", "x-acme-tag", '{"tag": "a"}')
+    out = cj("-C", repo, "append", "garden", "x-acme-tag", '{"tag": "b"}').out
+    assert out.endswith(
+        '\n- x-acme-tag: {"evil": "\\u{202e}", "tags": "a"}\n+ x-acme-tag: {"evil": "\\u{202e}", "tags": "b"}\n'
+    )
+    assert '\nExtensions\n  x-acme-tag: {"evil": "\\u{202e}", "tags": "b"}\n' in cj("-C", repo, "state", "garden").out
+    assert state(repo)["extensions"] == {"x-acme-tag": {"evil": "\u202e", "tags": "b"}}

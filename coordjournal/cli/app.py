@@ -124,7 +124,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and gives the exit status. Nothing but a defect of the program itself escapes as exception."""
     program = os.path.basename(sys.argv[0])
     program = "git coordjournal" if program == "git-coordjournal" else "coordjournal"
-    _never_fail_to_encode()
+    _settle_streams()
     instruction = os.environ.get(COMPLETE_VARIABLE)
     if instruction:
         from click.shell_completion import shell_complete
@@ -179,8 +179,12 @@ def _show(error: click.ClickException) -> None:
     click.echo(f"coordjournal: usage: {message}", err=True)
 
 
-def _never_fail_to_encode() -> None:
-    """What the terminal's encoding cannot show is escaped, instead of ending the program half-way."""
+def _settle_streams() -> None:
+    """A stream that was closed goes nowhere, before its number is taken by something else; and what the terminal's
+    encoding cannot show is escaped, instead of ending the program half-way."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for as long as the program runs)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -61,8 +61,8 @@ def name(text: str) -> str:
 
 def put_json(value: Any, stream: TextIO | None = None) -> None:
     """Writes a JSON value on one line. All but ASCII is escaped, so that it survives any locale and no terminal is
-    steered by it."""
-    (stream or sys.stdout).write(json.dumps(value) + "\n")
+    steered by it. What a plug-in has for its state need not be JSON: then it is shown as text."""
+    (stream or sys.stdout).write(json.dumps(value, default=str) + "\n")
 
 
 def put_content(raw: bytes, paper: Paper) -> None:

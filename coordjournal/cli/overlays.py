@@ -10,9 +10,11 @@ from .writing import How, decide, writing_options
 
 
 def _body(file: str | None, text: str | None) -> bytes:
-    if (file is None) == (text is None):
-        raise click.UsageError("Give the text of the overlay: FILE, - for standard input, or --text.")
-    return text.encode("utf-8", "surrogateescape") if text is not None else read_file(file or "-")
+    if file is not None and text is None:
+        return read_file(file)
+    if text is not None and file is None:
+        return text.encode("utf-8", "surrogateescape")
+    raise click.UsageError("Give the text of the overlay: FILE, - for standard input, or --text.")
 
 
 @click.group(cls=Group)

@@ -137,7 +137,10 @@ def state_in_full(paper: Paper, state: CoordinationState) -> None:
         ("Revoked", [", ".join(f"Seq {seq}" for seq in state.revoked)] if state.revoked else []),
         (
             "Extensions",
-            [f"{safe(kind)}: {safe(json.dumps(held, ensure_ascii=False))}" for kind, held in state.extensions.items()],
+            [
+                f"{safe(kind)}: {safe(json.dumps(held, ensure_ascii=False, default=str))}"
+                for kind, held in state.extensions.items()
+            ],
         ),
     ]
     empty = True
