@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from . import chain, law
 from .commit import Commit
-from .errors import Refused
+from .errors import GitFailed, Refused
 from .gitread import Objects
 from .refs import decode_space
 from .store import GitStore
@@ -54,11 +54,13 @@ def check(
 def repository(
     store: GitStore, spaces: set[str] | None = None, progress: Callable[[str, int], None] | None = None
 ) -> Iterator[Verdict]:
-    """Checks every log of a repository (or only those of ``spaces``), one verdict each; a ref that spells no space
-    is a break too.
+    """Checks every log of a repository (or only those of ``spaces``), one verdict each.
+
+    A ref that spells no space is a break too, and so is a log that cannot be read, with the code ``unreadable``: where
+    objects are missing or damaged nothing can be said about the law.
 
     Raises:
-        GitFailed: objects are missing or damaged, so that nothing can be said.
+        GitFailed: git cannot even list the logs.
     """
     for ref, tip in store.refs(store.prefix):
         try:
@@ -75,6 +77,8 @@ def repository(
         except Refused as refusal:
             refusal.ref = ref
             yield Verdict(ref, space, tip, refusal.seq or 0, refusal)
+        except GitFailed as error:
+            yield Verdict(ref, space, tip, 0, Refused("unreadable", str(error), ref=ref, commit=tip))
 
 
 def _about(progress: Callable[[str, int], None], space: str) -> Callable[[int], None]:

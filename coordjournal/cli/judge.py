@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import CoordjournalError, GitFailed, Refused, UnknownSpace
+from ..errors import CoordjournalError, Refused, UnknownSpace
 from .base import SPACE, App, Command, json_option, pass_app
 from .output import put_json, safe
 from .progress import Progress
@@ -38,22 +38,14 @@ def verify(ctx: click.Context, app: App, repository: str, space: str | None) -> 
     from .. import verify as verifier
 
     store = _git_store(app.journal(repository, extensions=False))
-    verdicts: list[Verdict] = []
-    failure: GitFailed | None = None
     with Progress("verifying") as progress:
-        try:
-            for verdict in verifier.repository(
+        verdicts = list(
+            verifier.repository(
                 store,
                 None if space is None else {space},
                 lambda name, count: progress.at(count, f"verifying {name}"),
-            ):
-                verdicts.append(verdict)
-        except GitFailed as error:
-            failure = error  # of what was judged before, people are told all the same
-    if failure is not None:
-        for verdict in [] if app.json else verdicts:
-            _tell(app, verdict)
-        raise failure
+            )
+        )
     if space is not None and not verdicts:
         raise UnknownSpace(f"the space {space!r} has no log here")
     broken = [verdict for verdict in verdicts if verdict.refusal is not None]
