@@ -30,6 +30,7 @@ class FoldCache:
     def load(self) -> list[Record]:
         """The records that check, from Seq 0 on."""
         records: list[Record] = []
+        self._end, self._last = 0, b""
         try:
             with self.path.open("rb") as file:
                 if file.readline() != _FORMAT:

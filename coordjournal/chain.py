@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Judge = Callable[["Commit | None", Commit, int], None]
 
-_ONE_BY_ONE = 64  # commits; asking for so many takes as long as starting the two processes of a stream
+_ONE_BY_ONE = 64  # commits; to ask for so many takes less time than to start the two processes of a stream
 
 
 def judge(
@@ -97,10 +97,7 @@ def _newest_first(
     stream = commits(oid, old, env, most=most)
     try:
         for oid, size, raw in stream:
-            commit = _parsed(oid, size, raw, most)
-            yield commit, size
-            if commit.parent is None:  # a root, or one that is too large: what it holds back is not needed to refuse it
-                return
+            yield _parsed(oid, size, raw, most), size
     finally:
         stream.close()
 

@@ -41,7 +41,7 @@ def read(store: GitStore, ref: str = META) -> dict[str, Any] | None:
         return None
     try:
         described = json.loads(found[1])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CoordjournalError(f"{ref} holds no readable {FILE}: {error}") from None
     if not isinstance(described, dict) or described.get("format") != 1:
         raise CoordjournalError(f"{ref} describes a server of another format; this coordjournal knows format 1")
@@ -64,8 +64,11 @@ def settings_of(described: Mapping[str, Any]) -> Settings:
 
 
 def declared(store: GitStore, ref: str = META) -> dict[str, Any]:
-    """The extension schemas declared at ``ref``: type to JSON Schema."""
-    return {kind: json.loads(content) for kind, content in _schemas(store, ref).items()}
+    """The extension schemas declared at ``ref``: type to JSON Schema. Raises CoordjournalError if one is no JSON."""
+    try:
+        return {kind: json.loads(content) for kind, content in _schemas(store, ref).items()}
+    except (ValueError, RecursionError) as error:
+        raise CoordjournalError(f"{ref} holds a schema that is not readable: {error}") from None
 
 
 def declare(store: GitStore, kind: str, document: Any) -> bool:

@@ -134,7 +134,7 @@ class Child(Process):
     def abandon(self) -> None:
         """Closes both ends without ending the process: after a fork it is the parent's."""
         self._close_input()
-        self.out.close()
+        self.out.raw.close()  # past the lock of the buffer, which a thread of the parent may have held
         self._status = 0
 
     def _close_input(self) -> None:

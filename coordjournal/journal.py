@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ from .cache import FoldCache
 from .decision import Landed
 from .errors import CoordjournalError, GitFailed, JournalRewound, NotAJournal
 from .extensions import ExtensionFold, load_extensions
+from .locking import Lock
 from .memory import MemoryStore
 from .refs import META, encode_space
-from .remote import Remote
+from .remote import Remote, environment
 from .space import Space
 from .store import GitStore
 from .sync import Moved, meta_ref, sync
@@ -59,7 +59,7 @@ class Checkpoint:
     def loads(cls, text: str) -> Checkpoint:
         """The checkpoint of :meth:`dumps`. Raises ValueError for anything else."""
         seen = json.loads(text)
-        if not isinstance(seen, dict) or not all(isinstance(commit, str) for commit in seen.values()):
+        if not isinstance(seen, dict) or not all(isinstance(commit, str) and commit for commit in seen.values()):
             raise ValueError("not a checkpoint")
         return cls(seen)
 
@@ -88,8 +88,9 @@ class Journal:
         self._wanted = None if spaces is None else frozenset(spaces)
         self._appender = appender
         self._spaces: dict[str, Space] = {}
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._settings: Settings | None = None
+        self._settings_as_of: object = None
         self._judge: Extensions | None = None
 
     # -- where a journal comes from ------------------------------------------------------------------------------
@@ -149,36 +150,35 @@ class Journal:
         if given, now and at every sync.
 
         Raises:
+            ValueError: one of ``spaces`` is not a space id.
             NotAJournal: ``path`` exists and is not empty.
-            RemoteUnreachable, UnlawfulLog, GitFailed: and then nothing is left behind.
+            RemoteUnreachable, UnlawfulLog, UnsupportedVersion, GitFailed: and then nothing is left behind.
         """
         folder = Path(path)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise NotAJournal(f"{path} exists and is not empty")
-        existed = folder.exists()
+        only = [unicodedata.normalize("NFC", space) for space in spaces or ()]
+        for space in only:
+            encode_space(space)  # raises ValueError
         if ":" not in url and Path(url).exists():
             url = str(Path(url).resolve())
+        tips, described = Remote("", url).tips()  # before anything is made: is anybody there?
+        length = max(map(len, (*tips.values(), described or "")))
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        journal = None
         try:
-            probe = Remote("", url)  # before anything is made: is there a repository, and of which object format?
-            tips, _ = probe.tips()
-            length = max(map(len, tips.values()), default=40)
-            _git("init", "--quiet", f"--object-format={'sha256' if length == 64 else 'sha1'}", str(folder))
+            _git("init", "--quiet", f"--object-format={'sha256' if length == 64 else 'sha1'}", "--", str(folder))
             git_dir = folder / ".git"
-            _git(f"--git-dir={git_dir}", "remote", "add", "origin", url)
+            _git(f"--git-dir={git_dir}", "remote", "add", "--", "origin", url)
             _git(f"--git-dir={git_dir}", "config", "coordjournal.remote", "origin")
-            for space in spaces or ():
-                encode_space(space)
+            for space in only:
                 _git(f"--git-dir={git_dir}", "config", "--add", "coordjournal.space", space)
             journal = cls.open(folder, appender=appender, extensions=extensions)
-            journal.sync()
+            journal._sync(journal._wanted)
         except BaseException:
-            import shutil
-
-            if existed:
-                for item in folder.iterdir():
-                    shutil.rmtree(item)
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
+            if journal is not None:
+                journal.close()
+            _remove(folder, made)
             raise
         return journal
 
@@ -232,7 +232,8 @@ class Journal:
         Raises:
             RemoteUnreachable: git cannot read the remote.
             JournalRewound: the remote has rewound or lost a log; nothing was changed here.
-            UnlawfulLog: the remote holds what breaks the law; nothing was changed here.
+            UnlawfulLog, UnsupportedVersion: the remote holds what breaks the law, or is of a later format; nothing
+                was changed here.
             GitFailed: the clone cannot be written.
         """
         return [change for move in self._sync(self._wanted) for change in self._between(move)]
@@ -246,7 +247,11 @@ class Journal:
             JournalRewound: a commit of the checkpoint is not in its log any more.
         """
         seen = after.seen if after else {}
-        for space, tip in self.store.tips().items():
+        tips = self.store.tips()
+        for space, commit in seen.items():
+            if space not in tips and (self._wanted is None or space in self._wanted):
+                raise JournalRewound(space, commit, None)
+        for space, tip in tips.items():
             if self._wanted is not None and space not in self._wanted:
                 continue
             if seen.get(space) != tip:
@@ -286,8 +291,10 @@ class Journal:
     def settings(self) -> Settings:
         """The limits to judge an append by: the repository's own, or those that the remote's descriptor tells."""
         with self._lock:
-            if self._settings is None:
+            as_of = self._configuration()
+            if self._settings is None or as_of != self._settings_as_of:
                 self._settings = self._read_settings()
+                self._settings_as_of = as_of
             return self._settings
 
     def judge_extension(self, kind: str, payload: Any) -> None:
@@ -325,6 +332,17 @@ class Journal:
             self._judge = None
             return moved
 
+    def _configuration(self) -> object:
+        """What differs once somebody has changed the configuration of the repository that holds the logs here (a file
+        that it includes is not looked at again)."""
+        if self.remote is not None or isinstance(self.store, MemoryStore):
+            return None
+        try:
+            found = os.stat(Path(self.store.git_dir) / "config")
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
     def _read_settings(self) -> Settings:
         if self.remote is None or isinstance(self.store, MemoryStore):
             try:
@@ -336,15 +354,15 @@ class Journal:
 
 
 def _find(path: Path) -> tuple[Path, bool]:
-    """The git directory of a repository, and whether it is bare."""
+    """The git directory of a repository (of the main one, for a linked work tree), and whether it is bare."""
     if not path.exists():
         raise NotAJournal(f"there is no {path}")
-    done = _ask(path, "rev-parse", "--absolute-git-dir", "--is-bare-repository")
+    done = _ask(path, "rev-parse", "--git-common-dir", "--is-bare-repository")
     if done.returncode:
         said = " ".join(done.stderr.split())
         raise NotAJournal(f"{path} is no git repository that can be opened: {said}")
     git_dir, _, bare = done.stdout.rpartition("\n")[0].rpartition("\n")
-    return Path(git_dir), bare == "true"
+    return Path(path, git_dir).resolve(), bare == "true"
 
 
 def _config(git_dir: Path) -> dict[str, list[str]]:
@@ -364,8 +382,7 @@ def _default_appender(config: Mapping[str, Sequence[str]]) -> str | None:
     return None
 
 
-def _ask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = {key: value for key, value in os.environ.items() if key not in ("GIT_DIR", "GIT_WORK_TREE")}
+def _ask(folder: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             ["git", *arguments],
@@ -373,7 +390,7 @@ def _ask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
-            env={**env, "LC_ALL": "C"},
+            env=environment(),
             check=False,
         )
     except (FileNotFoundError, NotADirectoryError):
@@ -381,7 +398,18 @@ def _ask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _git(*arguments: str) -> None:
-    done = _ask(Path.cwd(), *arguments)
+    done = _ask(None, *arguments)
     if done.returncode:
         raise GitFailed(f"git {' '.join(arguments[:3])}: {' '.join(done.stderr.split())}")
 
+
+def _remove(folder: Path, made: Sequence[Path]) -> None:
+    """Removes what a clone that failed has put into ``folder``, and the folders that it made for it."""
+    import shutil
+
+    shutil.rmtree(folder / ".git", ignore_errors=True)
+    for place in made:
+        try:
+            place.rmdir()
+        except OSError:
+            return

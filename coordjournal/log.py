@@ -30,6 +30,8 @@ def record(oid: str, raw: bytes) -> Record:
         seconds = rest[rest.index(b"> ") + 2 :].partition(b" ")[0]
         doc = trusted(message.split(b"\n\n", 2)[1])
         if doc["v"] != FORMAT:
+            if doc["v"] < FORMAT:
+                raise ValueError(f"of a format {doc['v']}, which never was")
             raise UnsupportedVersion(
                 f"the commit {oid} holds a decision of format {doc['v']}; this coordjournal reads format {FORMAT}"
             )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 
 from .admission import Settings
 from .commit import EMPTY_TREE, parse
 from .errors import DecisionNotFound
+from .locking import Lock
 from .store import object_name
 
 
@@ -20,7 +20,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._content: dict[str, tuple[str, bytes]] = {}
         self._tips: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def close(self) -> None:
         """Nothing to close."""
@@ -52,7 +52,8 @@ class MemoryStore:
 
     def file(self, commit: str, name: str) -> bytes:
         """The content of the attachment ``name`` of a commit. Raises DecisionNotFound if it has none."""
-        tree = self._content[parse(commit, self._content[commit][1]).tree][1]
+        found = self.object(commit, "commit")
+        tree = b"" if found is None else self._content[parse(commit, found[1]).tree][1]
         head, _, oid = tree.partition(b"\0")
         if head.decode() != f"100644 {name}":
             raise DecisionNotFound(f"the commit {commit} has no attachment {name!r}")

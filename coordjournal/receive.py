@@ -33,7 +33,6 @@ _SIGPIPE = 13
 
 def main() -> "NoReturn":
     """Runs the hook and ends the process: status 0 lets the push in, 1 refuses it."""
-    status = 1
     try:
         commands = sys.stdin.buffer.read()
         status = run(commands, posix.getcwd(), _environment())
@@ -50,7 +49,7 @@ def run(commands: bytes, git_dir: str, outer: "Mapping[str, str]") -> int:
     env = environment(git_dir, outer, quarantine=True)
     refusals: list[Refused] = []
     with Objects(env) as objects:
-        for refusal in judge(_parsed(commands), env, objects, "GIT_NAMESPACE" in outer):
+        for refusal in judge(_parsed(commands), env, objects, bool(outer.get("GIT_NAMESPACE"))):
             refusals.append(refusal)
             if len(refusals) == _MOST_TOLD:
                 break
@@ -120,7 +119,8 @@ def _step(space: str, now: int, settings: "Settings", objects: Objects, judge_ex
 
 def _extensions(env: "dict[str, str]", objects: Objects) -> "JudgeExtension":
     """The judge of the extension types that ``refs/meta/coordjournal`` declares."""
-    judges: list[Any] = []
+    extensions: Any = None
+    descriptor: str | None = None
 
     def judge_extension(kind: str, payload: "Any") -> None:
         import json
@@ -128,11 +128,11 @@ def _extensions(env: "dict[str, str]", objects: Objects) -> "JudgeExtension":
         from .refs import META
         from .schema import Extensions
 
-        if not judges:
-            judges.extend((Extensions({}), ref(META, env)))
-        extensions, declared_in = judges
-        if kind not in extensions.declared and declared_in is not None:
-            found = objects.read(f"{declared_in}:schemas/{kind}.json", "blob")
+        nonlocal extensions, descriptor
+        if extensions is None:
+            extensions, descriptor = Extensions({}), ref(META, env)
+        if descriptor is not None and kind not in extensions.declared:
+            found = objects.read(f"{descriptor}:schemas/{kind}.json", "blob")
             if found is not None:
                 extensions.declared[kind] = json.loads(found[1])
         extensions.judge(kind, payload)

@@ -14,8 +14,7 @@ from .errors import GitFailed, Refused, RemoteUnreachable
 from .refs import META, SPACES, decode_space, encode_space
 from .text import printable
 
-# What git's own environment may say about another repository does not reach the git that we run (git's
-# local_repo_env); what the user has set about transport does.
+# What steers git to a repository: its own list (local_repo_env in environment.c) but for the configuration on it.
 _LOCAL = frozenset(
     {
         "GIT_DIR",
@@ -39,10 +38,17 @@ _RACE = re.compile(
     r"stale info|fetch first|non-fast-forward|needs force|failed to update ref|cannot lock ref|incorrect old value"
     r"|reference already exists|already exists|atomic push failed|failed to lock"
 )
+_HERE = re.compile(r"cannot lock ref|update local ref|insufficient permission|No space left|Read-only file system")
 _TOLD = re.compile(r"^remote: {3}(?P<ref>\S+) commit (?P<commit>[0-9a-f]+) Seq (?P<seq>-|\d+)\s*$")
-_WHY = re.compile(r"^remote: {3}(?P<code>[a-z-]+)(?: at (?P<place>[^:]*))?: (?P<what>.*?)\s*$")
+_WHY = re.compile(r"^remote: {3}(?P<code>[a-z-]+)(?: at (?P<place>.*?))?: (?P<what>.*?)\s*$")
 _REMEDY = re.compile(r"^remote: {3}-> (?P<remedy>.*?)\s*$")
 _INCIDENT = re.compile(r"^remote: coordjournal refused this push.*Incident (?P<incident>[0-9a-f]+)")
+
+
+def environment() -> dict[str, str]:
+    """The environment for a git of the user's own: with what they have set about transport, but in plain English, and
+    without what the caller's environment may say about some repository."""
+    return {**{key: value for key, value in os.environ.items() if key not in _LOCAL}, "LC_ALL": "C", "LANGUAGE": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class Remote:
         Raises:
             RemoteUnreachable: with what git said.
         """
-        done = self._run("ls-remote", "--refs", self.name, SPACES + "*", META)
+        done = self._run("ls-remote", "--refs", "--", self.name, SPACES + "*", META)
         if done.returncode:
             raise RemoteUnreachable(f"cannot read {self.name}: {_said(done)}")
         tips: dict[str, str] = {}
@@ -79,17 +85,20 @@ class Remote:
 
         Raises:
             RemoteUnreachable: with what git said.
+            GitFailed: the clone cannot be written.
         """
         specs = "".join(f"+{there}:{here}\n" for there, here in refs.items())
         done = self._run(
             *("-c", "fetch.prune=false", "-c", "remote." + self.name + ".prune=false", "-c", "gc.auto=0"),
-            *("-c", "fetch.fsckObjects=true", "-c", "fetch.writeCommitGraph=false"),
+            # The law judges every byte of what comes, and says what is wrong where; git's check would be in its way.
+            *("-c", "fetch.fsckObjects=false", "-c", "fetch.writeCommitGraph=false"),
             *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="),
-            *("--stdin", self.name),
+            *("--stdin", "--", self.name),
             stdin=specs,
         )
         if done.returncode:
-            raise RemoteUnreachable(f"cannot fetch from {self.name}: {_said(done)}")
+            here = any(_HERE.search(line) for line in done.stderr.splitlines() if not line.startswith("remote:"))
+            raise (GitFailed if here else RemoteUnreachable)(f"cannot fetch from {self.name}: {_said(done)}")
 
     def push(self, space: str, old: str | None, new: str) -> bool:
         """Moves the log of ``space`` there from ``old`` (None: there is none) to ``new``; False if it is not at
@@ -102,22 +111,23 @@ class Remote:
         """
         ref = SPACES + encode_space(space)
         done = self._run(
-            "push", "--porcelain", "--quiet", f"--force-with-lease={ref}:{old or ''}", self.name, f"{new}:{ref}"
+            *("push", "--porcelain", "--quiet", "--no-follow-tags", "--recurse-submodules=no"),
+            *(f"--force-with-lease={ref}:{old or ''}", "--", self.name, f"{new}:{ref}"),
         )
         if done.returncode == 0:
             return True
-        status = next((line for line in done.stdout.splitlines() if line.startswith("!\t")), None)
-        if status is None:
+        lines = [line.rpartition("\t")[2] for line in done.stdout.splitlines() if line.startswith("!\t")]
+        status = lines[0] if lines else "[remote failure]"
+        if status.startswith("[remote failure]"):  # no word of what became of it
             raise RemoteUnreachable(f"cannot push to {self.name}: {_said(done)}")
         if "hook declined" not in status and _RACE.search(status):
             return False
         refusal = next(iter(refusals(done.stderr)), None)
         if refusal is not None:
             raise refusal
-        raise GitFailed(f"{self.name} declined the push: {printable(status.rpartition(chr(9))[2])}. {_said(done)}")
+        raise GitFailed(f"{self.name} declined the push: {printable(status)}. {_said(done)}")
 
     def _run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        env = {key: value for key, value in os.environ.items() if key not in _LOCAL}
         try:
             return subprocess.run(
                 ["git", f"--git-dir={self.git_dir}", *arguments],
@@ -125,7 +135,7 @@ class Remote:
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
-                env={**env, "LC_ALL": "C", "LANGUAGE": ""},
+                env=environment(),
                 check=False,
             )
         except FileNotFoundError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +19,14 @@ from .errors import (
     IdConflict,
     JournalRewound,
     PreconditionFailed,
+    Refused,
     RemoteUnreachable,
     UnknownSpace,
+    UnlawfulLog,
     WouldBeVoid,
 )
 from .index import VOID_REASONS, Index, Record
+from .locking import Lock
 from .refs import encode_space
 from .stamp import Stamped, stamp
 from .state import CoordinationState
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 When = Callable[[CoordinationState], bool]
 
 _CACHED_STEP = 256  # so many new records are worth a write to the cache
+_BY_WHAT_IS_KNOWN = ("too-large", "undeclared-type", "read-only", "would-be-void")  # of the server and its log
 _FIRST_PAUSE = 0.01  # seconds before the second try of an append that lost a race; then twice as long each time
 _LONGEST_PAUSE = 0.5
 
@@ -62,11 +65,15 @@ class Space:
         self.ref = "refs/spaces/" + encode_space(space)  # raises ValueError for what is no space id
         self._journal = journal
         self._store = journal.store
-        self._lock = threading.RLock()  # held while the index grows, never while a remote is asked
-        self._appending = threading.RLock()  # one append of this process at a time
-        self._index = Index(space, journal.extensions)
+        self._lock = Lock(self._start_over)  # held while the index grows, never while a remote is asked
+        self._appending = Lock()  # one append of this process at a time
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Forgets what was read of the log. States that were handed out keep the index they look at."""
+        self._index = Index(self.id, self._journal.extensions)
         self._tip: str | None = None
-        self._cache = journal.cache(space)
+        self._cache = self._journal.cache(self.id)
         self._uncached: list[bytes] = []  # the JSON lines of what the cache does not hold yet
 
     def __repr__(self) -> str:
@@ -116,7 +123,7 @@ class Space:
         tip = self._store.tip(self.id)
         if tip is None:
             raise UnknownSpace(f"the space {self.id!r} has no log here")
-        last = self.last_seq()
+        last = self._seq_of(tip)  # of this very tip: the log may grow meanwhile
         first = max(0, last + 1 + since if since < 0 else since)
         if first > last:
             return
@@ -127,8 +134,7 @@ class Space:
 
     def last_seq(self) -> int:
         """The Seq at the tip, read from its commit alone; -1 for an empty space."""
-        tip = self._tip_commit()
-        return -1 if tip is None or tip.seq is None else tip.seq
+        return self._seq_of(self._store.tip(self.id))
 
     def body(self, landed: Landed | str, name: str = "body") -> bytes:
         """The content of an attachment of a landed decision, or of the commit given.
@@ -239,6 +245,7 @@ class Space:
         """
         until = time.monotonic() + timeout
         pause = _FIRST_PAUSE
+        asked_again = self._journal.remote is None
         while True:
             with self._appending:
                 state = self._newest()
@@ -246,7 +253,14 @@ class Space:
                 if not new:
                     return [done[intent.decision.id] for intent in intents]
                 self._ask(state, expect, when)
-                landed, stamped = self._stamped(state, new, allow_void)
+                try:
+                    landed, stamped = self._stamped(state, new, allow_void)
+                except (Refused, WouldBeVoid) as refusal:
+                    # The remote may have said and done more since this clone has heard of it.
+                    if asked_again or refusal.code not in _BY_WHAT_IS_KNOWN or not self._heard_more():
+                        raise
+                    asked_again = True
+                    continue
                 if self._land(state.commit, landed[-1].commit, stamped.objects):
                     self._take_own(state, landed, stamped.commits)
                     done.update((item.decision.id, item) for item in landed)
@@ -256,6 +270,14 @@ class Space:
             time.sleep(pause * random.random())
             pause = min(2 * pause, _LONGEST_PAUSE)
             self._journal.refresh(self.id)
+
+    def _heard_more(self) -> bool:
+        """Asks the remote for news; False if it cannot be reached."""
+        try:
+            self._journal.refresh(self.id)
+        except RemoteUnreachable:
+            return False
+        return True
 
     def preview(
         self,
@@ -289,8 +311,7 @@ class Space:
             if self._tip is None and self._cache is not None:
                 self._take_cached(tip)
             if tip != self._tip:
-                self._index.extend(self._read(tip, self._tip))
-                self._tip = tip
+                self._grow(self._read(tip, self._tip), tip)
         if self._cache is not None and len(self._uncached) >= _CACHED_STEP:
             if not self._cache.extend(self._index.records[self._cache.count :], self._uncached):
                 self._cache = None  # not writable: go on without
@@ -301,10 +322,21 @@ class Space:
         with self._lock:
             if self._tip != state.commit:
                 return  # another thread has read it back already
-            self._index.extend(_records(landed))
             if self._cache is not None:
                 self._uncached += [commit.line for commit in commits]
-            self._tip = commits[-1].oid
+            self._grow(_records(landed), commits[-1].oid)
+
+    def _grow(self, records: Sequence[Record], tip: str) -> None:
+        """Adds records to the index, up to ``tip``. If that ends halfway, nothing that was read is used any more."""
+        try:
+            self._index.extend(records)
+            self._tip = tip
+        except BaseException as error:
+            self._start_over()
+            if not isinstance(error, (AttributeError, LookupError, TypeError, ValueError)):
+                raise
+            refusal = Refused("schema", f"not the decisions of a lawful log ({error!r})", ref=self.ref, commit=tip)
+            raise UnlawfulLog(refusal) from None
 
     def _take_cached(self, tip: str) -> None:
         assert self._cache is not None
@@ -317,9 +349,7 @@ class Space:
         except (JournalRewound, GitFailed):
             self._cache.drop()  # of another log, or of one that was rewound
             return
-        self._index.extend(cached)
-        self._index.extend(new)
-        self._tip = tip
+        self._grow(cached + new, tip)
 
     def _read(self, tip: str, base: str | None) -> list[Record]:
         lines = None if self._cache is None else self._uncached
@@ -436,9 +466,9 @@ class Space:
             self._store.move(self.id, old, new, "pushed")
         return pushed
 
-    def _tip_commit(self) -> Commit | None:
-        tip = self._store.tip(self.id)
-        return None if tip is None else self._commit(tip)
+    def _seq_of(self, tip: str | None) -> int:
+        commit = self._commit(tip)
+        return -1 if commit is None or commit.seq is None else commit.seq
 
     def _commit(self, oid: str | None) -> Commit | None:
         if oid is None:
@@ -446,7 +476,11 @@ class Space:
         found = self._store.object(oid, "commit")
         if found is None:
             raise GitFailed(f"the commit {oid} is missing; `git fsck` may tell what is damaged")
-        return parse(oid, found[1])
+        try:
+            return parse(oid, found[1])
+        except Refused as refusal:
+            refusal.ref, refusal.commit = self.ref, oid
+            raise UnlawfulLog(refusal) from None
 
 
 def _records(landed: Sequence[Landed]) -> list[Record]:

@@ -47,6 +47,7 @@ def stamp(
     Raises:
         Refused: by the law or the admission, with the Seq the decision would have had.
     """
+    admission.check_writable(settings)
     commits: list[Commit] = []
     docs: list[dict[str, Any]] = []
     objects: list[tuple[str, bytes]] = []

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import gitread
 from .admission import Settings
 from .commit import EMPTY_TREE
 from .errors import DecisionNotFound, GitFailed, NotAJournal
+from .locking import Lock
 from .refs import SPACES, decode_space, encode_space
 
 if TYPE_CHECKING:
     from dulwich.repo import Repo
+
+T = TypeVar("T")
 
 _LOOSE_AT_MOST = 64  # objects of one write; more become one pack
 _LOCK_SECONDS = 5.0
@@ -46,16 +48,16 @@ class GitStore:
         self.git_dir = str(git_dir)
         self.prefix = prefix
         self.env = gitread.environment(self.git_dir, os.environ)
-        self._lock = threading.RLock()
-        self._objects = gitread.Objects(self.env)
-        self._pid = os.getpid()
+        self._lock = Lock(self._start_over)
+        self._seen: set[str] = set()  # refs that are known to exist
         self._has_empty_tree = False
         self.hash_name = self._object_format()
+        self._start()
 
     def close(self) -> None:
         """Ends the git process and closes the files that reading and writing hold open."""
         with self._lock:
-            self._objects.close()
+            self._reader().close()
             if "_repo" in self.__dict__:
                 self._repo.close()
                 del self.__dict__["_repo"]
@@ -84,8 +86,25 @@ class GitStore:
         return [(line.partition(" ")[2], line.partition(" ")[0]) for line in lines]
 
     def tip(self, space: str) -> str | None:
-        """The commit at the tip of the log of ``space``, None if there is no log."""
-        return self.resolve(self.prefix + encode_space(space), "commit")
+        """The commit at the tip of the log of ``space``, None if there is no log.
+
+        Raises:
+            GitFailed: the ref names what is missing or no commit.
+        """
+        name = self.prefix + encode_space(space)
+        tip = self.resolve(name)
+        if tip is not None and name in self._seen:
+            return tip
+        # Where there is no such ref, git takes the name for a branch refs/heads/<name>, or for a description that
+        # ends in -g<commit>. Logs are never deleted, so that to have seen the ref once is enough.
+        exact = dict(self.refs(name)).get(name)
+        if exact is None:
+            return None
+        self._seen.add(name)
+        tip = self.resolve(exact)
+        if tip is None:
+            raise GitFailed(f"{name} names {exact}, which is missing or no commit; `git fsck` may tell what is damaged")
+        return tip
 
     def resolve(self, name: str, kind: str = "commit") -> str | None:
         """The object that ``name`` means, if it is of that kind."""
@@ -93,12 +112,21 @@ class GitStore:
         return None if answer is None else answer[0]
 
     def object(self, name: str, kind: str) -> tuple[str, bytes] | None:
-        """Name and content of the object that ``name`` means; None if it is missing or of another kind."""
+        """Name and content of the object that ``name`` means; None if it is missing or of another kind.
+
+        Raises:
+            GitFailed: git cannot read it.
+        """
         with self._lock:
-            if self._pid != os.getpid():  # after a fork the process belongs to the parent
-                self._objects = gitread.Objects(self.env)
-                self._pid = os.getpid()
-            return self._objects.read(name, kind)
+            objects = self._reader()
+            try:
+                return objects.read(name, kind)
+            except GitFailed:
+                objects.close()  # somebody may have killed the process: ask another once
+                return objects.read(name, kind)
+            except BaseException:
+                objects.close()  # interrupted: what is left of this answer must not be taken for the next one
+                raise
 
     def commits(
         self, tip: str, base: str | None = None, *, oldest_first: bool = False, count: int | None = None
@@ -127,23 +155,23 @@ class GitStore:
         from dulwich.objects import ObjectID, ShaFile
 
         with self._lock:
-            store = self._repo.object_store
-            if not self._has_empty_tree:
-                # git knows the empty tree without having it, but `git fsck --strict` misses it in a log that names it.
-                if ObjectID(self.empty_tree.encode()) not in store:
-                    objects = [("tree", b""), *objects]
-                self._has_empty_tree = True
-            shas = [ShaFile.from_raw_string(_TYPE_NUMBERS[kind], content) for kind, content in objects]
-            try:
-                if len(shas) > _LOOSE_AT_MOST:
-                    store.add_objects([(sha, None) for sha in shas])
-                    _sync_directory(os.path.join(store.path, "pack"))
-                    return
+            repo = self._repo
+            store = repo.object_store
+            # git knows the empty tree without having it, but `git fsck --strict` misses it in a log that names it.
+            if not self._has_empty_tree and ObjectID(self.empty_tree.encode()) not in store:
+                objects = [("tree", b""), *objects]
+            shas = [
+                ShaFile.from_raw_string(_TYPE_NUMBERS[kind], content, object_format=repo.object_format)
+                for kind, content in objects
+            ]
+            if len(shas) > _LOOSE_AT_MOST:
+                self._patiently(lambda: store.add_objects([(sha, None) for sha in shas]))
+                _sync_directory(os.path.join(store.path, "pack"))
+            else:
                 for sha, (kind, content) in zip(shas, objects, strict=True):
-                    store.add_object(sha)
+                    self._patiently(partial(store.add_object, sha))
                     _sync_directory(os.path.join(store.path, self.name(kind, content)[:2]))
-            except OSError as error:
-                raise GitFailed(f"cannot write to {self.git_dir}: {error.strerror or error}") from error
+            self._has_empty_tree = True
 
     def move(self, space: str, old: str | None, new: str, why: str = "append") -> bool:
         """Moves the tip of the log from ``old`` (None: there is none yet) to ``new``, durably; False if it was not
@@ -156,39 +184,91 @@ class GitStore:
 
     def move_ref(self, name: str, old: str | None, new: str, why: str) -> bool:
         """As :meth:`move`, for any ref."""
-        from dulwich.file import FileLocked
+        from dulwich.protocol import ZERO_SHA  # of 40 digits in a repository of SHA-256 too
 
         ref: Any = name.encode()
-        zero = b"0" * len(new)
-        until = time.monotonic() + _LOCK_SECONDS
         with self._lock:
-            while True:
-                try:
-                    moved = self._repo.refs.set_if_equals(
-                        ref,
-                        (old.encode() if old else zero),  # type: ignore[arg-type]
-                        new.encode(),  # type: ignore[arg-type]
-                        committer=b"coordjournal <>",
-                        message=f"coordjournal: {why}".encode(),
-                    )
-                    if moved:
-                        _sync_directory(os.path.dirname(os.path.join(self._repo.controldir(), name)))
-                    return moved
-                except FileLocked:
-                    if time.monotonic() > until:
-                        raise GitFailed(
-                            f"{name} has been locked for {_LOCK_SECONDS:.0f} s; if no git process runs in "
-                            f"{self.git_dir}, remove {name}.lock there"
-                        ) from None
-                    time.sleep(0.005)
-                except OSError as error:
-                    raise GitFailed(f"cannot write to {self.git_dir}: {error.strerror or error}") from error
+            repo = self._repo
+            path = os.path.join(repo.commondir(), name)
+
+            def swap() -> bool:
+                self._make_folder(os.path.dirname(path))
+                moved = repo.refs.set_if_equals(
+                    ref,
+                    (old.encode() if old else ZERO_SHA),  # type: ignore[arg-type]
+                    new.encode(),  # type: ignore[arg-type]
+                    committer=b"coordjournal <>",
+                    message=f"coordjournal: {why}".encode(),
+                )
+                if moved:
+                    self._share(path)
+                    _sync_directory(os.path.dirname(path))
+                return moved
+
+            return self._patiently(swap)
+
+    def _patiently(self, write: Callable[[], T]) -> T:
+        """Does what needs a lock file; while another process holds that, waits a little and tries again."""
+        from dulwich.file import FileLocked
+
+        until = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                return write()
+            except FileLocked as locked:
+                if time.monotonic() > until:
+                    raise GitFailed(
+                        f"another process has been writing to {self.git_dir} for {_LOCK_SECONDS:g} s; if none runs "
+                        f"there, remove {os.fsdecode(locked.lockfilename)}"
+                    ) from None
+                time.sleep(0.005)
+            except OSError as error:
+                raise GitFailed(f"cannot write to {self.git_dir}: {error.strerror or error}") from error
+
+    def _make_folder(self, path: str) -> None:
+        if not os.path.isdir(path):
+            self._make_folder(os.path.dirname(path))
+            try:
+                os.mkdir(path)
+            except FileExistsError:
+                return
+            self._share(path)
+
+    def _share(self, path: str) -> None:
+        """Gives a ref, or a folder of refs, the permissions that core.sharedRepository asks for: dulwich gives them to
+        objects and reflogs only."""
+        from dulwich.file import adjust_shared_perm
+
+        adjust_shared_perm(path, self._repo.object_store.shared_perm)
+
+    def _start_over(self) -> None:
+        """In a fork, when a thread of the parent was reading or writing: leaves all that to the parent."""
+        self.__dict__.pop("_repo", None)
+        self._reader()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._objects = gitread.Objects(self.env)
+        weakref.finalize(self, _end, self._objects, self._pid)  # for whoever forgets close()
+
+    def _reader(self) -> gitread.Objects:
+        """The process to ask; in a fork a new one, for the other is the parent's."""
+        if self._pid != os.getpid():
+            self._objects.abandon()
+            self._start()
+        return self._objects
 
     @cached_property
     def _repo(self) -> Repo:
-        from dulwich.repo import Repo
+        from dulwich.repo import Repo, UnsupportedExtension, UnsupportedVersion
 
-        repo = Repo(self.git_dir)
+        try:
+            repo = Repo(self.git_dir)
+        except (UnsupportedExtension, UnsupportedVersion) as error:
+            raise NotAJournal(
+                f"{self.git_dir} can be read but not written to: dulwich does not know the extension or version "
+                f"{error} that its configuration names; a git push from a clone can"
+            ) from None
         repo.object_store.fsync_object_files = True
         weakref.finalize(self, repo.close)  # at exit at the latest: dulwich warns of packs left open
         return repo
@@ -209,6 +289,13 @@ def object_name(hash_name: str, kind: str, content: bytes) -> str:
 def tree_of(files: Iterable[tuple[str, str]]) -> bytes:
     """The content of a tree of plain files, each a name and the name of its blob."""
     return b"".join(f"100644 {name}\0".encode() + bytes.fromhex(oid) for name, oid in sorted(files))
+
+
+def _end(objects: gitread.Objects, pid: int) -> None:
+    if pid == os.getpid():
+        objects.close()
+    else:
+        objects.abandon()
 
 
 def _sync_directory(path: str) -> None:

@@ -11,18 +11,19 @@ import fcntl
 import os
 import subprocess
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import verify
+from . import log, verify
 from .errors import GitFailed, JournalRewound, Refused, UnlawfulLog
 from .refs import META, SPACES, encode_space
 from .remote import Remote
 from .store import GitStore
 
 INCOMING = "refs/coordjournal-incoming/"
-_INCOMING_META = "refs/coordjournal-incoming-meta"
+_SPACES = INCOMING + "spaces/"
+_META = INCOMING + "meta"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,40 +47,50 @@ def sync(store: GitStore, remote: Remote, wanted: Collection[str] | None = None)
         RemoteUnreachable: git cannot read the remote.
         JournalRewound: the remote has rewound or lost a log that this clone holds.
         UnlawfulLog: a new decision there breaks the law.
+        UnsupportedVersion: a new decision there is of a later format.
         GitFailed: the clone cannot be written.
     """
     with _one_at_a_time(Path(store.git_dir)):
-        there, descriptor = remote.tips()
-        here = store.tips()
-        for space, tip in here.items():
-            if space not in there and (wanted is None or space in wanted):
-                raise JournalRewound(space, tip, None)
-        new = {
-            space: tip
-            for space, tip in there.items()
-            if here.get(space) != tip and (wanted is None or space in wanted)
-        }
-        refs = {SPACES + encode_space(space): INCOMING + encode_space(space) for space in new}
-        if descriptor is not None and descriptor != store.resolve(meta_ref(remote.name)):
-            refs[META] = _INCOMING_META
-        if not refs:
-            return []
-        try:
-            remote.fetch(refs)
-            moved = [_checked(store, space, here.get(space)) for space in new]
-            moved = [move for move in moved if move.old != move.new]
-            _move(store, remote, moved, META in refs)
-        finally:
-            _forget(store)
+        while True:
+            try:
+                moved = _attempt(store, remote, wanted)
+            finally:
+                _forget(store)
+            if moved is not None:
+                return moved
+
+
+def _attempt(store: GitStore, remote: Remote, wanted: Collection[str] | None) -> list[Moved] | None:
+    """One sync; None if an append moved a log here while it ran, so that the transaction could not be made."""
+    here = store.tips()  # first: a log that an append makes while the remote is asked is not one that the remote lost
+    there, descriptor = remote.tips()
+    for space, tip in here.items():
+        if space not in there and (wanted is None or space in wanted):
+            raise JournalRewound(space, tip, None)
+    new = [
+        space for space, tip in there.items() if here.get(space) != tip and (wanted is None or space in wanted)
+    ]
+    refs = {SPACES + encode_space(space): _SPACES + encode_space(space) for space in new}
+    if descriptor is not None and descriptor != store.resolve(meta_ref(remote.name)):
+        refs[META] = _META
+    if not refs:
+        return []
+    remote.fetch(refs)
+    incoming = dict(store.refs(INCOMING))
+    moved = [_checked(store, space, here.get(space), incoming[_SPACES + encode_space(space)]) for space in new]
+    moved = [move for move in moved if move.old != move.new]
+    try:
+        _move(store, remote, moved, incoming.get(_META))
+    except GitFailed:
+        now = store.tips()
+        if any(now.get(move.space) != move.old for move in moved):
+            return None
+        raise
     return moved
 
 
-def _checked(store: GitStore, space: str, old: str | None) -> Moved:
+def _checked(store: GitStore, space: str, old: str | None, new: str) -> Moved:
     """The move of one log, once the law has passed every step of it."""
-    name = INCOMING + encode_space(space)
-    new = store.resolve(name)
-    if new is None:
-        raise UnlawfulLog(Refused("not-a-commit", "not a commit", ref=SPACES + encode_space(space)))
     if new != old:
         try:
             verify.check(store, space, new, old)
@@ -87,24 +98,27 @@ def _checked(store: GitStore, space: str, old: str | None) -> Moved:
             if old is not None and refusal.code == "not-fast-forward":
                 raise JournalRewound(space, old, new) from None
             refusal.ref = SPACES + encode_space(space)
+            found = store.object(refusal.commit, "commit") if refusal.place == "v" else None
+            if found is not None:
+                with suppress(UnlawfulLog):
+                    log.record(*found)  # raises UnsupportedVersion if it is only too new for us
             raise UnlawfulLog(refusal) from None
     return Moved(space, old, new)
 
 
-def _move(store: GitStore, remote: Remote, moved: list[Moved], descriptor: bool) -> None:
+def _move(store: GitStore, remote: Remote, moved: list[Moved], descriptor: str | None) -> None:
     lines = [
         f"update {store.prefix}{encode_space(move.space)} {move.new} {move.old or '0' * len(move.new)}"
         for move in moved
     ]
-    if descriptor:
-        lines.append(f"update {meta_ref(remote.name)} {store.resolve(_INCOMING_META)}")
+    if descriptor is not None:
+        lines.append(f"update {meta_ref(remote.name)} {descriptor}")
     _update_refs(store, lines)
 
 
 def _forget(store: GitStore) -> None:
     """Removes what was fetched for the check, also what a sync that was killed left behind."""
-    names = [name for name, _ in store.refs(INCOMING)] + [name for name, _ in store.refs(_INCOMING_META)]
-    _update_refs(store, [f"delete {name}" for name in names])
+    _update_refs(store, [f"delete {name}" for name, _ in store.refs(INCOMING)])
 
 
 def _update_refs(store: GitStore, lines: list[str]) -> None:

@@ -122,7 +122,7 @@ class Server:
     def refs(self) -> dict[str, str]:
         """Every ref and its object."""
         lines = self.git("for-each-ref", "--format=%(refname) %(objectname)").decode("utf-8", "surrogateescape")
-        return dict(line.rsplit(" ", 1) for line in lines.splitlines())  # type: ignore[misc]
+        return {line.rpartition(" ")[0]: line.rpartition(" ")[2] for line in lines.splitlines()}
 
     def tip(self, ref: str) -> str | None:
         return self.refs().get(ref)

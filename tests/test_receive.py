@@ -29,7 +29,6 @@ from pushing import (
     make_prefix,
     new_id,
     render_hook,
-    run_git,
     space_ref,
     spoken,
     write_program,
@@ -150,9 +149,11 @@ LAWFUL: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def test_every_type_lands(server: Server, author: Author, garden: list[str]) -> None:
+    signature = b"gpgsig -----BEGIN PGP SIGNATURE-----\n \n AAAA\n -----END PGP SIGNATURE-----\n"
     tip, seq = garden[1], 2
     for kind, (shown, payload) in LAWFUL.items():
-        tip = author.decision("garden", seq, tip, kind=kind, payload=payload, subject=f"{kind}: {shown}")
+        subject = f"{kind}: {shown}"
+        tip = author.decision("garden", seq, tip, kind=kind, payload=payload, subject=subject, headers=signature)
         seq += 1
     body = b"# Garten\n\nSch\xc3\xb6n.\n"
     tree = author.tree(("100644", "body", author.blob(body)))
@@ -266,7 +267,7 @@ def test_not_a_commit(server: Server, author: Author, garden: list[str]) -> None
 
 NOW = int(time.time())
 BODY = b"the body\n"
-OVERLAY = {
+OVERLAY: dict[str, Any] = {
     "kind": "overlay-revised",
     "payload": {"overlay_id": "o", "base_rev": None, "body": attached(BODY)},
     "subject": f"overlay-revised: o ({len(BODY)} bytes)",
@@ -411,31 +412,32 @@ def test_attachments_that_are_not_what_is_declared(server: Server, author: Autho
     deep = folder
     for _ in range(100):
         deep = author.tree(("40000", "body", deep))
-    for place, *entries in (
-        ("tree body", ("100755", "body", body)),
-        ("tree body", ("120000", "body", body)),  # a symbolic link
-        ("tree body", ("160000", "body", garden[0])),  # a submodule
-        ("tree body", ("40000", "body", folder)),
-        ("tree body", ("40000", "body", deep)),
-        ("tree body", ("100664", "body", body)),
-        ("tree body", ("0100644", "body", body)),  # a mode that git reads as 100644
-        ("tree body", ("100644", "body", other)),
-        ("tree body", ("100644", "body", author.blob(BODY + b"."))),
-        ("tree body", ("100644", "body", author.blob(b""))),
-        ("tree", ("100644", "Body", body)),
-        ("tree", ("100644", "b\x1b[2Jody", body)),
-        ("tree", ("100644", "body", body), ("100644", "body", body)),
-        ("tree", ("100644", "body", body), ("100644", "more", body)),
-        ("tree", ("100644", "aaaa", body), ("100644", "body", body)),
-        ("tree", *(("100644", f"{number:03}", body) for number in range(100))),
-        ("tree", *(("100644", f"{number:03}", body) for number in range(1000))),
-    ):
+    wrong: list[tuple[str, list[tuple[str, str, str]]]] = [
+        ("tree body", [("100755", "body", body)]),
+        ("tree body", [("120000", "body", body)]),  # a symbolic link
+        ("tree body", [("160000", "body", garden[0])]),  # a submodule
+        ("tree body", [("40000", "body", folder)]),
+        ("tree body", [("40000", "body", deep)]),
+        ("tree body", [("100664", "body", body)]),
+        ("tree body", [("0100644", "body", body)]),  # a mode that git reads as 100644
+        ("tree body", [("100644", "body", other)]),
+        ("tree body", [("100644", "body", author.blob(BODY + b"."))]),
+        ("tree body", [("100644", "body", author.blob(b""))]),
+        ("tree", [("100644", "Body", body)]),
+        ("tree", [("100644", "b\x1b[2Jody", body)]),
+        ("tree", [("100644", "body", body), ("100644", "body", body)]),
+        ("tree", [("100644", "body", body), ("100644", "more", body)]),
+        ("tree", [("100644", "aaaa", body), ("100644", "body", body)]),
+        ("tree", [("100644", f"{number:03}", body) for number in range(100)]),
+        ("tree", [("100644", f"{number:03}", body) for number in range(1000)]),
+    ]
+    for place, entries in wrong:
         refused_as(server, author, overlay(author, garden, author.tree(*entries)), "attachment", place)
     undeclared = author.decision("garden", 2, garden[1], tree=folder)
     told = refused_as(server, author, undeclared, "attachment", "tree")
     assert "'body'" in told.what
-    wrong = {**OVERLAY["payload"], "body": {**attached(BODY), "sha256": "0" * 64}}
-    refused_as(server, author, overlay(author, garden, folder, payload=wrong), "attachment", "tree body")
+    declared = {**OVERLAY["payload"], "body": {**attached(BODY), "sha256": "0" * 64}}
+    refused_as(server, author, overlay(author, garden, folder, payload=declared), "attachment", "tree body")
 
 
 def test_an_attachment_of_1_mb_lands(server: Server, author: Author, garden: list[str]) -> None:
@@ -906,6 +908,15 @@ def test_a_refusal_log_that_cannot_be_written(server: Server, author: Author, ga
     assert "refusal log of the server could not be written" in pushed.said
 
 
+def test_a_refusal_log_that_is_cut_short(server: Server, author: Author, garden: list[str]) -> None:
+    """The disk is full after the first kilobyte."""
+    server.hook.rename(server.path / "hooks" / "judge")
+    write_program(server.hook, f"#!/bin/sh\nulimit -f 1\nexec {server.path}/hooks/judge\n")
+    pushed = nothing_moved(server, lambda: author.push(server, *(f"{garden[2]}:refs/spaces/S{n}" for n in range(9))))
+    assert len(pushed.told) == 9
+    assert "refusal log of the server could not be written" in pushed.said
+
+
 def test_the_refusal_log_is_put_aside_when_it_is_full(server: Server, author: Author, garden: list[str]) -> None:
     log = server.path / LOG
     log.parent.mkdir()
@@ -1012,7 +1023,8 @@ def hostile(tmp_path: Path) -> Iterator[dict[str, str]]:
     yield {"PYTHONSTARTUP": str(tmp_path / "startup.py"), "PYTHONINSPECT": "1"}
     yield {"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "error", "PYTHONUTF8": "0"}
     yield {"LC_ALL": "C", "LANG": "xx_XX", "TMPDIR": "/nowhere", "TZ": "Pacific/Kiritimati"}
-    yield {"GIT_TRACE": "1", "GIT_TRACE_SETUP": "1", "GIT_PAGER": "false", "GIT_OBJECT_DIRECTORY_": "/nowhere"}
+    trace = str(tmp_path / "trace")
+    yield {"GIT_TRACE": trace, "GIT_TRACE_SETUP": trace, "GIT_PAGER": "false", "GIT_EDITOR": "false"}
 
 
 def test_the_pushers_environment_does_not_steer(
@@ -1243,7 +1255,7 @@ def test_a_connection_that_is_gone_changes_nothing(server: Server, garden: list[
     done = subprocess.run(
         [interpreter(), "-IS", str(server.hook)],
         input=f"{garden[1]} {bad} {GARDEN}\n".encode(),
-        stderr=ours,
+        stderr=ours.fileno(),
         cwd=server.path,
         env={"PATH": os.environ["PATH"], "GIT_DIR": "."},
         check=False,

@@ -1,0 +1,172 @@
+"""The descriptor: what a server tells its clients, and the schemas it declares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import git, run
+
+from coordjournal import CoordjournalError, GitFailed, descriptor
+from coordjournal.admission import Settings
+from coordjournal.refs import META
+from coordjournal.store import GitStore
+
+SCHEMA = {"type": "object", "properties": {"page": {"type": "string"}}, "required": ["page"]}
+
+
+@pytest.fixture(params=["sha1", "sha256"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    run("git", "init", "--quiet", "--bare", f"--object-format={request.param}", tmp_path / "x.git")
+    return tmp_path / "x.git"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[GitStore]:
+    with closing(GitStore(path)) as store:
+        yield store
+
+
+def test_where_there_is_none(store: GitStore) -> None:
+    assert descriptor.read(store) is None
+    assert descriptor.declared(store) == {}
+
+
+def test_it_tells_the_settings(path: Path, store: GitStore) -> None:
+    git(path, "config", "coordjournal.maxDecisionBytes", "1k")
+    git(path, "config", "coordjournal.readOnly", "true")
+    git(path, "config", "coordjournal.primary", "ssh://host/x.git")
+    assert descriptor.publish(store)
+    described = descriptor.read(store)
+    assert described == json.loads(git(path, "show", f"{META}:{descriptor.FILE}"))
+    assert described == {
+        "clock_skew": 60,
+        "format": 1,
+        "lease_max_ttl": 3600,
+        "limits": {"attachment_bytes": 16 * 1024 * 1024, "decision_bytes": 1024},
+        "primary": "ssh://host/x.git",
+        "read_only": True,
+        "sequencing": False,
+    }
+    told = descriptor.settings_of(described)
+    ours = store.settings()
+    for name in Settings.__slots__:
+        if name != "strict":  # whatever else the server takes is none of a client's business
+            assert getattr(told, name) == getattr(ours, name), name
+    git(path, "fsck", "--strict")
+
+
+def test_it_is_written_only_when_something_changed(path: Path, store: GitStore) -> None:
+    assert descriptor.publish(store)
+    assert not descriptor.publish(store)
+    git(path, "config", "coordjournal.clockSkew", "30")
+    assert descriptor.publish(store)
+    assert git(path, "rev-list", "--count", META) == "2"
+
+
+def test_schemas_are_declared_for_good(path: Path, store: GitStore) -> None:
+    assert descriptor.declare(store, "x-acme-tag", SCHEMA)
+    assert not descriptor.declare(store, "x-acme-tag", SCHEMA)
+    with pytest.raises(CoordjournalError, match="never changes"):
+        descriptor.declare(store, "x-acme-tag", {**SCHEMA, "required": []})
+    for kind in ("x-acme-a", "x-acme-tagger", "x-zoo-z"):
+        assert descriptor.declare(store, kind, {"type": "object"})
+    git(path, "config", "coordjournal.clockSkew", "30")
+    assert descriptor.publish(store)
+    assert descriptor.declared(store) == {
+        "x-acme-a": {"type": "object"},
+        "x-acme-tag": SCHEMA,
+        "x-acme-tagger": {"type": "object"},
+        "x-zoo-z": {"type": "object"},
+    }
+    assert git(path, "show", f"{META}:schemas/x-acme-tag.json") == json.dumps(
+        SCHEMA, sort_keys=True, separators=(",", ":")
+    )
+    git(path, "fsck", "--strict")
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema"),
+    [
+        ("alias-set", SCHEMA),
+        ("x-acme", SCHEMA),
+        ("x-acme-tag/../../x", SCHEMA),
+        ("x-acme-tag", {"type": 7}),
+        ("x-acme-tag", {"$ref": "https://example.org/schema"}),
+        ("x-acme-tag", {"const": 0.5}),
+        ("x-acme-tag", []),
+    ],
+)
+def test_what_cannot_be_declared(store: GitStore, kind: str, schema: Any) -> None:
+    with pytest.raises(CoordjournalError):
+        descriptor.declare(store, kind, schema)
+    assert store.resolve(META) is None
+
+
+def test_two_administrators_at_once(store: GitStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptor.publish(store)
+    resolve = store.resolve
+
+    def overtaken(name: str, kind: str = "commit") -> str | None:
+        found = resolve(name, kind)
+        monkeypatch.undo()
+        descriptor.declare(store, "x-acme-first", {})
+        return found
+
+    monkeypatch.setattr(store, "resolve", overtaken)
+    with pytest.raises(GitFailed, match="run the command again"):
+        descriptor.declare(store, "x-acme-second", {})
+    assert list(descriptor.declared(store)) == ["x-acme-first"]
+    assert descriptor.declare(store, "x-acme-second", {})
+    assert list(descriptor.declared(store)) == ["x-acme-first", "x-acme-second"]
+
+
+def published(path: Path, **files: bytes) -> None:
+    """Puts a descriptor of any content into place, with plain git."""
+    entries = b""
+    for name, content in files.items():
+        blob = git(path, "hash-object", "-w", "--stdin", stdin=content)
+        entries += f"100644 blob {blob}\t{name.replace('_', '.')}\n".encode()
+    tree = git(path, "mktree", stdin=entries)
+    if "schemas" in files:
+        tree = git(path, "mktree", stdin=f"040000 tree {tree}\tschemas\n".encode())
+    git(path, "update-ref", META, git(path, "commit-tree", "-m", "by hand", tree))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"{}", b'{"format":2}', b"\xff", b"null", pytest.param(b"[" * 100_000, id="too deep")],
+)
+def test_what_cannot_be_read_is_an_error_of_our_own(path: Path, store: GitStore, content: bytes) -> None:
+    published(path, coordjournal_json=content)
+    with pytest.raises(CoordjournalError, match=META):
+        descriptor.read(store)
+
+
+def test_a_schema_that_cannot_be_read_is_an_error_of_our_own(path: Path, store: GitStore) -> None:
+    published(path, schemas=b"")
+    assert descriptor.declared(store) == {}
+    blob = git(path, "hash-object", "-w", "--stdin", stdin=b"{")
+    tree = git(path, "mktree", stdin=f"100644 blob {blob}\tx-acme-tag.json\n".encode())
+    tree = git(path, "mktree", stdin=f"040000 tree {tree}\tschemas\n".encode())
+    git(path, "update-ref", META, git(path, "commit-tree", "-m", "by hand", tree))
+    with pytest.raises(CoordjournalError, match="not readable"):
+        descriptor.declared(store)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"format": 1},
+        {"format": 1, "limits": {}},
+        {**descriptor.describe(Settings()), "limits": None},
+        {**descriptor.describe(Settings()), "clock_skew": "soon"},
+    ],
+)
+def test_settings_that_are_none(described: dict[str, Any]) -> None:
+    with pytest.raises(CoordjournalError, match="not readable"):
+        descriptor.settings_of(described)

@@ -1,0 +1,278 @@
+"""The remote: what git and the other side say becomes the right answer or the right error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import decide, git, run
+
+from coordjournal import receive
+from coordjournal.errors import GitFailed, Refused, RemoteUnreachable
+from coordjournal.remote import Remote, refusals
+
+Bare = Callable[..., Path]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Path:
+    """A bare repository without hooks."""
+    run("git", "init", "--quiet", "--bare", tmp_path / "server.git")
+    return tmp_path / "server.git"
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Path:
+    run("git", "init", "--quiet", "--bare", tmp_path / "client.git")
+    return tmp_path / "client.git"
+
+
+def to(client: Path, server: Path | str) -> Remote:
+    git(client, "remote", "add", "origin", str(server))
+    return Remote(str(client), "origin")
+
+
+def hook(server: Path, name: str, script: str) -> Path:
+    path = server / "hooks" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("#!/bin/sh\n" + script)
+    path.chmod(0o755)
+    return path
+
+
+# -- tips ------------------------------------------------------------------------------------------------------------
+
+
+def test_tips_are_the_logs_and_the_descriptor(server: Path, client: Path) -> None:
+    one = decide(server)
+    for ref in ("refs/spaces/garden", "refs/spaces/a%2Fb", "refs/meta/coordjournal"):
+        git(server, "update-ref", ref, one)
+    for ref in ("refs/spaces/UPPER", "refs/spaces/deep/er", "refs/heads/refs/spaces/x", "refs/heads/main"):
+        git(server, "update-ref", ref, one)
+    assert to(client, server).tips() == ({"garden": one, "a/b": one}, one)
+
+
+def test_an_empty_remote_has_no_tips(server: Path, client: Path) -> None:
+    assert to(client, server).tips() == ({}, None)
+
+
+def test_a_url_is_never_an_option(client: Path, tmp_path: Path) -> None:
+    with pytest.raises(RemoteUnreachable):
+        Remote(str(client), f"--upload-pack=touch {tmp_path}/owned;").tips()
+    assert not (tmp_path / "owned").exists()
+
+
+def test_what_git_says_is_told_on_one_line_and_safe_for_a_terminal(client: Path, tmp_path: Path) -> None:
+    helper = tmp_path / "helper"
+    helper.write_text("#!/bin/sh\nprintf 'first \\033[31m\\nsecond\\n' >&2\nexit 1\n")
+    helper.chmod(0o755)
+    git(client, "config", "core.sshCommand", str(helper))
+    with pytest.raises(RemoteUnreachable) as error:
+        to(client, "ssh://host/x.git").tips()
+    assert "first \\u{1b}[31m; second" in str(error.value)
+    assert "\x1b" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_callers_repository_is_not_asked(
+    server: Path, client: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = decide(server)
+    git(server, "update-ref", "refs/spaces/garden", one)
+    remote = to(client, server)
+    for name in ("GIT_DIR", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", "GIT_QUARANTINE_PATH"):
+        monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    assert remote.tips()[0] == {"garden": one}
+    remote.fetch({"refs/spaces/garden": "refs/coordjournal-incoming/garden"})
+    monkeypatch.undo()
+    assert git(client, "rev-parse", "refs/coordjournal-incoming/garden") == one
+
+
+def test_without_git_it_is_git_that_failed(client: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(GitFailed, match="not installed"):
+        Remote(str(client), "origin").tips()
+
+
+# -- fetch -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_fetch_takes_what_it_was_told_and_nothing_else(server: Path, client: Path) -> None:
+    one = decide(server)
+    for ref in ("refs/spaces/garden", "refs/spaces/other", "refs/heads/main", "refs/tags/v1"):
+        git(server, "update-ref", ref, one)
+    remote = to(client, server)
+    for key, value in (("fetch.prune", "true"), ("remote.origin.tagOpt", "--tags"), ("fetch.writeCommitGraph", "true")):
+        git(client, "config", key, value)
+    git(client, "update-ref", "refs/coordjournal/origin/kept", decide(client))
+    remote.fetch({"refs/spaces/garden": "refs/coordjournal-incoming/garden"})
+    refs = git(client, "for-each-ref", "--format=%(refname)").splitlines()
+    assert refs == ["refs/coordjournal-incoming/garden", "refs/coordjournal/origin/kept"]
+    assert not (client / "FETCH_HEAD").exists()
+
+
+def test_a_ref_that_is_locked_here_is_not_the_remotes_fault(server: Path, client: Path) -> None:
+    git(server, "update-ref", "refs/spaces/garden", decide(server))
+    lock = client / "refs" / "coordjournal-incoming" / "garden.lock"
+    lock.parent.mkdir()
+    lock.touch()
+    with pytest.raises(GitFailed, match=r"garden\.lock"):
+        to(client, server).fetch({"refs/spaces/garden": "refs/coordjournal-incoming/garden"})
+
+
+def test_a_ref_that_is_gone_cannot_be_fetched(server: Path, client: Path) -> None:
+    with pytest.raises(RemoteUnreachable, match="refs/spaces/gone"):
+        to(client, server).fetch({"refs/spaces/gone": "refs/coordjournal-incoming/gone"})
+
+
+# -- push ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_push_is_a_compare_and_swap(server: Path, client: Path) -> None:
+    remote = to(client, server)
+    one = decide(client)
+    two = decide(client, parent=one, seq=1)
+    assert not remote.push("garden", one, two)
+    assert remote.push("garden", None, one)
+    assert not remote.push("garden", None, two)
+    assert remote.push("garden", one, two)
+    assert not remote.push("garden", one, two) or git(server, "rev-parse", "refs/spaces/garden") == two
+    assert not remote.push("garden", one, decide(client, parent=one, seq=1, target="s:other"))
+    assert git(server, "rev-parse", "refs/spaces/garden") == two
+
+
+def test_a_race_that_the_server_sees_is_a_lost_race(server: Path, client: Path) -> None:
+    """The tip moves after the client was told it, when the hook has passed the push already."""
+    other = decide(server)
+    hook(server, "pre-receive", f"unset GIT_QUARANTINE_PATH; git update-ref refs/spaces/garden {other}\n")
+    assert not to(client, server).push("garden", None, decide(client))
+    assert git(server, "rev-parse", "refs/spaces/garden") == other
+
+
+def test_nothing_but_the_log_is_pushed(server: Path, client: Path) -> None:
+    remote = to(client, server)
+    one = decide(client)
+    git(client, "tag", "-a", "-m", "a note", "v1", one)
+    git(client, "config", "push.followTags", "true")
+    assert remote.push("garden", None, one)
+    assert git(server, "for-each-ref", "--format=%(refname)") == "refs/spaces/garden"
+
+
+def test_a_refusal_of_the_hook_is_read_back(bare: Bare, client: Path) -> None:
+    remote = to(client, bare())
+    one = decide(client, seq=5)
+    with pytest.raises(Refused) as refused:
+        remote.push("garden", None, one)
+    error = refused.value
+    assert (error.code, error.place, error.ref, error.commit) == ("seq", "trailer Seq", "refs/spaces/garden", one)
+    assert error.what and error.remedy and error.incident
+
+
+def test_colours_do_not_hide_a_refusal(bare: Bare, client: Path) -> None:
+    git(client, "config", "color.ui", "always")
+    remote = to(client, bare())
+    with pytest.raises(Refused):
+        remote.push("garden", None, decide(client, seq=5))
+    assert remote.push("garden", None, decide(client))
+    assert not remote.push("garden", None, decide(client))
+
+
+@pytest.mark.parametrize("space", ["garden", "non-fast-forward", "incorrect.fetch-first"])
+def test_another_hooks_refusal_is_no_lost_race(server: Path, client: Path, space: str) -> None:
+    remote = to(client, server)
+    hook(server, "update", "echo 'failed to lock the door: fetch first' >&2; exit 1\n")
+    with pytest.raises(GitFailed, match="door"):
+        remote.push(space, None, decide(client, space))
+
+
+def test_a_hidden_ref_is_no_lost_race(server: Path, client: Path) -> None:
+    git(server, "config", "receive.hideRefs", "refs/spaces")
+    with pytest.raises(GitFailed, match="hidden"):
+        to(client, server).push("non-fast-forward", None, decide(client, "non-fast-forward"))
+
+
+def test_nobody_there_is_unreachable(client: Path, tmp_path: Path) -> None:
+    with pytest.raises(RemoteUnreachable):
+        to(client, tmp_path / "nowhere.git").push("garden", None, decide(client))
+
+
+def test_a_server_that_dies_is_unreachable(server: Path, client: Path) -> None:
+    hook(server, "pre-receive", "kill -9 $PPID\n")
+    with pytest.raises(RemoteUnreachable):
+        to(client, server).push("garden", None, decide(client))
+
+
+@pytest.mark.parametrize("report", ["", "0013\\x01000eunpack ok\\n0000"], ids=["nothing", "half a report"])
+def test_a_connection_that_breaks_before_the_report_is_unreachable(
+    server: Path, client: Path, tmp_path: Path, report: str
+) -> None:
+    git(client, "config", "core.sshCommand", str(deaf(tmp_path, report)))
+    one = decide(client)
+    with pytest.raises(RemoteUnreachable):
+        to(client, f"ssh://host{server}").push("garden", None, one)
+    assert git(server, "rev-parse", "refs/spaces/garden") == one
+
+
+def deaf(folder: Path, report: str = "") -> Path:
+    """Stands for ssh: runs the server here, and of its report on a push comes back only ``report``."""
+    path = folder / "deaf-ssh"
+    path.write_text(
+        f"#!{sys.executable} -IS\n"
+        "import subprocess, sys\n"
+        "command = sys.argv[-1]\n"
+        "if 'receive-pack' not in command:\n"
+        "    sys.exit(subprocess.call(['sh', '-c', command]))\n"
+        "server = subprocess.Popen(['sh', '-c', command], stdout=subprocess.PIPE)\n"
+        "size = -1\n"
+        "while size:  # the refs, up to the flush packet\n"
+        "    head = server.stdout.read(4)\n"
+        "    size = int(head, 16)\n"
+        "    sys.stdout.buffer.write(head + server.stdout.read(max(0, size - 4)))\n"
+        "sys.stdout.flush()\n"
+        "server.communicate()\n"
+        f"sys.stdout.buffer.write(b'{report}')\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+# -- the words of the hook -------------------------------------------------------------------------------------------
+
+
+def told(*given: Refused) -> list[Refused]:
+    """The refusals, told by the hook, printed by git, and read back."""
+    for refusal in given:
+        refusal.incident = "0123456789"
+    said = receive.explain(list(given), logged=True)
+    return list(refusals("".join(f"remote: {line}        \n" for line in said.splitlines()) + "To x\n ! [rejected]\n"))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refused("schema", "too long", "payload.alias", "see it", ref="refs/spaces/a", commit="1" * 40, seq=7),
+        Refused("clock", "at 10:00: too late", "header committer", ref="refs/spaces/a", commit="2" * 40, seq=0),
+        Refused("deleted", "a log is never deleted", "", "nothing", ref="refs/spaces/a", commit="3" * 40),
+        Refused("extension-schema", "no: not so", "payload.key: with: colons", ref="refs/spaces/a", commit="4" * 64),
+        Refused("extension-schema", "no", "payload.a:b", ref="refs/spaces/a", commit="4" * 40),
+        Refused("bad-json", "-> odd", "", "-> odder", ref="refs/spaces/%C3%9F", commit="5" * 40, seq=12345),
+    ],
+    ids=lambda refusal: refusal.code,
+)
+def test_what_the_hook_tells_is_what_is_read(refusal: Refused) -> None:
+    (back,) = told(refusal)
+    for name in ("code", "remedy", "ref", "commit", "seq", "incident"):
+        assert getattr(back, name) == getattr(refusal, name), name
+    assert str(back) == str(refusal)  # where the place ends is lost if it holds a colon and a space itself
+
+
+def test_several_refusals_are_read_apart() -> None:
+    given = [Refused("seq", f"wrong {n}", ref=f"refs/spaces/{n}", commit=str(n) * 40, seq=n) for n in range(3)]
+    assert [(back.ref, back.what) for back in told(*given)] == [(r.ref, r.what) for r in given]
+
+
+@pytest.mark.parametrize("said", ["", "remote: no\n", "remote:   seq: without a ref\n", "remote: \n" * 3])
+def test_other_words_are_no_refusals(said: str) -> None:
+    assert list(refusals(said)) == []
+
