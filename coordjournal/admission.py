@@ -68,7 +68,7 @@ def check_writable(settings: Settings) -> None:
     """Raises Refused ``read-only`` if the repository is a replica or closed."""
     if settings.read_only:
         where = f"append at {settings.primary}" if settings.primary else "ask its administrator where to append"
-        raise Refused("read-only", "this repository takes no decisions", "", where)
+        raise Refused("read-only", "this repository takes no decisions", "repository", where)
 
 
 def check_size(child: Commit, decision_bytes: int, settings: Settings) -> None:

@@ -222,10 +222,11 @@ def _object_name(line: bytes, key: bytes, length: int) -> str:
 def _ident(line: bytes, key: bytes) -> "tuple[str, int]":
     """The name and the time of an author or committer line."""
     front, _, when = line.rpartition(b"> ")
-    name, _, email = front[len(key) :].partition(b" <")
+    name, opened, email = front[len(key) :].partition(b" <")
     seconds, _, zone = when.partition(b" ")
     if (
         not line.startswith(key)
+        or not opened
         or not seconds.isdigit()
         or (seconds[0] == 0x30 and seconds != b"0")
         or len(seconds) > 12

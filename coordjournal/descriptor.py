@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from . import canonical
+from . import canonical, gitread
 from .admission import Settings
 from .errors import CoordjournalError, GitFailed
 from .refs import META
@@ -36,15 +36,19 @@ def describe(settings: Settings) -> dict[str, Any]:
 
 def read(store: GitStore, ref: str = META) -> dict[str, Any] | None:
     """What the descriptor at ``ref`` says, None if there is none. Raises CoordjournalError if it cannot be read."""
-    found = store.object(f"{ref}:{FILE}", "blob")
+    return _read(store, gitread.ref(ref, store.env))
+
+
+def _read(store: GitStore, commit: str | None) -> dict[str, Any] | None:
+    found = None if commit is None else store.object(f"{commit}:{FILE}", "blob")
     if found is None:
         return None
     try:
         described = json.loads(found[1])
     except (ValueError, RecursionError) as error:
-        raise CoordjournalError(f"{ref} holds no readable {FILE}: {error}") from None
+        raise CoordjournalError(f"the server's descriptor {META} holds no readable {FILE}: {error}") from None
     if not isinstance(described, dict) or described.get("format") != 1:
-        raise CoordjournalError(f"{ref} describes a server of another format; this coordjournal knows format 1")
+        raise CoordjournalError(f"the server's descriptor {META} is of another format; this coordjournal knows format 1")
     return described
 
 
@@ -66,7 +70,7 @@ def settings_of(described: Mapping[str, Any]) -> Settings:
 def declared(store: GitStore, ref: str = META) -> dict[str, Any]:
     """The extension schemas declared at ``ref``: type to JSON Schema. Raises CoordjournalError if one is no JSON."""
     try:
-        return {kind: json.loads(content) for kind, content in _schemas(store, ref).items()}
+        return {kind: json.loads(content) for kind, content in _schemas(store, gitread.ref(ref, store.env)).items()}
     except (ValueError, RecursionError) as error:
         raise CoordjournalError(f"{ref} holds a schema that is not readable: {error}") from None
 
@@ -82,30 +86,33 @@ def declare(store: GitStore, kind: str, document: Any) -> bool:
 
     check_declaration(kind, document)
     content = canonical.dumps(document) + b"\n"
-    known = _schemas(store, META).get(kind)
+    old = gitread.ref(META, store.env)
+    schemas = _schemas(store, old)
+    known = schemas.get(kind)
     if known == content:
         return False
     if known is not None:
         raise CoordjournalError(
             f"another schema is declared for {kind!r}, and a declared schema never changes; use a new type name"
         )
-    _write(store, {**_schemas(store, META), kind: content}, f"declare {kind}")
+    _write(store, old, {**schemas, kind: content}, f"declare {kind}")
     return True
 
 
 def publish(store: GitStore) -> bool:
     """Brings the descriptor in line with the repository's settings; False if it was so already."""
-    if read(store) == describe(store.settings()):
+    old = gitread.ref(META, store.env)
+    if _read(store, old) == describe(store.settings()):
         return False
-    _write(store, _schemas(store, META), "publish the settings")
+    _write(store, old, _schemas(store, old), "publish the settings")
     return True
 
 
-def _schemas(store: GitStore, ref: str) -> dict[str, bytes]:
-    tree = store.object(f"{ref}:schemas", "tree")
+def _schemas(store: GitStore, commit: str | None) -> dict[str, bytes]:
+    tree = None if commit is None else store.object(f"{commit}:schemas", "tree")
     found = {}
     for name in _names(tree[1], len(tree[0]) // 2) if tree else ():
-        blob = store.object(f"{ref}:schemas/{name}", "blob")
+        blob = store.object(f"{commit}:schemas/{name}", "blob")
         if blob and name.endswith(".json"):
             found[name.removesuffix(".json")] = blob[1]
     return found
@@ -120,7 +127,8 @@ def _names(tree: bytes, width: int) -> list[str]:
     return names
 
 
-def _write(store: GitStore, schemas: Mapping[str, bytes], why: str) -> None:
+def _write(store: GitStore, old: str | None, schemas: Mapping[str, bytes], why: str) -> None:
+    """Moves the descriptor on from the commit ``old``, which it was all read from."""
     objects: list[tuple[str, bytes]] = []
 
     def add(kind: str, content: bytes) -> bytes:
@@ -135,7 +143,6 @@ def _write(store: GitStore, schemas: Mapping[str, bytes], why: str) -> None:
             for kind, content in sorted(schemas.items(), key=lambda item: f"{item[0]}.json")
         ]
         tree += b"40000 schemas\0" + add("tree", b"".join(entries))
-    old = store.resolve(META)
     now = int(time.time())
     parent = f"parent {old}\n" if old else ""
     stamp = f"{_IDENT} {now} +0000"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import git, run
 
-from coordjournal import CoordjournalError, GitFailed, descriptor
+from coordjournal import CoordjournalError, GitFailed, descriptor, gitread
 from coordjournal.admission import Settings
 from coordjournal.refs import META
 from coordjournal.store import GitStore
@@ -109,15 +109,15 @@ def test_what_cannot_be_declared(store: GitStore, kind: str, schema: Any) -> Non
 
 def test_two_administrators_at_once(store: GitStore, monkeypatch: pytest.MonkeyPatch) -> None:
     descriptor.publish(store)
-    resolve = store.resolve
+    ref = gitread.ref
 
-    def overtaken(name: str, kind: str = "commit") -> str | None:
-        found = resolve(name, kind)
+    def overtaken(name: str, env: dict[str, str]) -> str | None:
+        found = ref(name, env)
         monkeypatch.undo()
         descriptor.declare(store, "x-acme-first", {})
         return found
 
-    monkeypatch.setattr(store, "resolve", overtaken)
+    monkeypatch.setattr(gitread, "ref", overtaken)
     with pytest.raises(GitFailed, match="run the command again"):
         descriptor.declare(store, "x-acme-second", {})
     assert list(descriptor.declared(store)) == ["x-acme-first"]

@@ -309,6 +309,7 @@ BROKEN: list[tuple[str, str, str, dict[str, Any]]] = [
     ("bad-commit", "header author", "before 1970", {"author": "author alice <> -5 +0000"}),
     ("bad-commit", "header committer", "after 9999", {"committer": "committer node-a <> 253402300800 +0000"}),
     ("bad-commit", "header committer", "spaces", {"committer": f"committer node-a  <>  {NOW} +0000"}),
+    ("bad-commit", "header committer", "no opening bracket", {"committer": f"committer node-a> {NOW} +0000"}),
     ("bad-commit", "header committer", "swapped", {"committer": f"author node-a <> {NOW} +0000"}),
     # message
     ("bad-commit", "message", "no message", {"message": b""}),

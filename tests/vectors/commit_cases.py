@@ -437,6 +437,7 @@ def _bad_commits(refused: _Refused) -> None:
         bad(f"{who} without a name", f"{who} {name} ", f"{who} ")
         bad(f"{who} with an empty name", f"{who} {name} ", f"{who}  ")
         bad(f"{who} with two spaces before the email", f"{name} <", f"{name}  <")
+        bad(f"{who} without a < before the email", f"{name} <>", f"{name}>")
         bad(f"{who} with two spaces before the name", f"{who} {name}", f"{who}  {name}")
         bad(f"{who} with crud before the name", f"{who} {name}", f"{who} .{name}")
         bad(f"{who} with crud behind the name", f"{who} {name}", f"{who} {name},")
