@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar
+from unicodedata import normalize
 
 from . import canonical, timestamp
 
@@ -66,19 +67,25 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class AliasSet(Payload):
-    """The name ``alias`` means the page ``target``."""
+    """The name ``alias`` means the page ``target``. The alias is brought to Unicode's NFC."""
 
     type: ClassVar[str] = "alias-set"
     alias: str
     target: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alias", normalize("NFC", self.alias))
+
 
 @dataclass(frozen=True, slots=True)
 class AliasCleared(Payload):
-    """The name ``alias`` means nothing any more."""
+    """The name ``alias`` means nothing any more. The alias is brought to Unicode's NFC."""
 
     type: ClassVar[str] = "alias-cleared"
     alias: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alias", normalize("NFC", self.alias))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def _read(store: GitStore, commit: str | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as error:
         raise CoordjournalError(f"the server's descriptor {META} holds no readable {FILE}: {error}") from None
     if not isinstance(described, dict) or described.get("format") != 1:
-        raise CoordjournalError(f"the server's descriptor {META} is of another format; this coordjournal knows format 1")
+        raise CoordjournalError(f"the descriptor {META} is of another format; this coordjournal knows format 1")
     return described
 
 

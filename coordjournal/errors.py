@@ -3,6 +3,10 @@
 This module is on the hook's hot path: it imports nothing.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .decision import Intent
+
 
 class CoordjournalError(Exception):
     """The base of all errors. ``code`` is stable and meant for programs; ``str()`` is meant for people."""
@@ -134,9 +138,14 @@ class Contention(CoordjournalError):
 
 
 class RemoteUnreachable(CoordjournalError):
-    """git could not talk to the remote; the message carries what git said."""
+    """git could not talk to the remote; the message carries what git said.
+
+    Attributes:
+        intents: of an append, the intents that may not have landed: ``append_many(error.intents)`` tries again.
+    """
 
     code = "remote-unreachable"
+    intents: "tuple[Intent, ...]" = ()
 
 
 class GitFailed(CoordjournalError):

@@ -150,13 +150,15 @@ class Journal:
         if given, now and at every sync.
 
         Raises:
-            ValueError: one of ``spaces`` is not a space id.
+            ValueError: one of ``spaces`` is not a space id, or there is none in it.
             NotAJournal: ``path`` exists and is not empty.
             RemoteUnreachable, UnlawfulLog, UnsupportedVersion, GitFailed: and then nothing is left behind.
         """
         folder = Path(path)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise NotAJournal(f"{path} exists and is not empty")
+        if spaces is not None and not spaces:
+            raise ValueError("no space to clone; leave `spaces` out for all of them")
         only = [unicodedata.normalize("NFC", space) for space in spaces or ()]
         for space in only:
             encode_space(space)  # raises ValueError
@@ -227,7 +229,8 @@ class Journal:
     def sync(self) -> list[Change]:
         """Fetches what is new from the remote, checks it, and says what it is, space by space, each in its order.
 
-        A journal without a remote has nothing to fetch.
+        A journal without a remote has nothing to fetch. What this clone appended itself, and what another process
+        fetched into it, is not news to a sync: :meth:`changes` with a checkpoint is the feed that leaves nothing out.
 
         Raises:
             RemoteUnreachable: git cannot read the remote.

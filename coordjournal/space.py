@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 When = Callable[[CoordinationState], bool]
 
 _CACHED_STEP = 256  # so many new records are worth a write to the cache
-_BY_WHAT_IS_KNOWN = ("too-large", "undeclared-type", "read-only", "would-be-void")  # of the server and its log
+# What is judged by what is known of the server and its log.
+_BY_WHAT_IS_KNOWN = ("too-large", "undeclared-type", "read-only", "would-be-void", "precondition-failed")
 _FIRST_PAUSE = 0.01  # seconds before the second try of an append that lost a race; then twice as long each time
 _LONGEST_PAUSE = 0.5
 
@@ -217,8 +218,8 @@ class Space:
         Raises:
             Refused: by the law or the admission, here or on the server.
             WouldBeVoid, PreconditionFailed, IdConflict, Contention: as their names say.
-            RemoteUnreachable: the remote could not be asked, or did not answer; the append may be tried again with
-                the same ``id``.
+            RemoteUnreachable: the remote could not be asked, or did not answer; ``append_many(error.intents)`` tries
+                again under the same ids, and lands what has not landed yet.
             JournalRewound, UnlawfulLog, GitFailed: the log cannot be continued.
         """
         intent = self.intent(
@@ -243,6 +244,21 @@ class Space:
         Intents that are in the log already, the same bytes under the same id, answer with their first landing.
         ``same_at=False`` lets their time differ from what landed.
         """
+        try:
+            return self._append(intents, expect, when, allow_void, timeout, same_at)
+        except RemoteUnreachable as error:
+            error.intents = tuple(intents)
+            raise
+
+    def _append(
+        self,
+        intents: Sequence[Intent],
+        expect: int | None,
+        when: When | None,
+        allow_void: bool,
+        timeout: float,
+        same_at: bool,
+    ) -> list[Landed]:
         until = time.monotonic() + timeout
         pause = _FIRST_PAUSE
         asked_again = self._journal.remote is None
@@ -252,10 +268,10 @@ class Space:
                 done, new = self._known(state, intents, same_at)
                 if not new:
                     return [done[intent.decision.id] for intent in intents]
-                self._ask(state, expect, when)
                 try:
+                    self._ask(state, expect, when)
                     landed, stamped = self._stamped(state, new, allow_void)
-                except (Refused, WouldBeVoid) as refusal:
+                except (Refused, PreconditionFailed, WouldBeVoid) as refusal:
                     # The remote may have said and done more since this clone has heard of it.
                     if asked_again or refusal.code not in _BY_WHAT_IS_KNOWN or not self._heard_more():
                         raise

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, overload
+from unicodedata import normalize
 
 from . import timestamp
 from .decision import Attachment, Decision, Landed
@@ -321,8 +322,11 @@ class CoordinationState:
     # -- aliases -------------------------------------------------------------------------------------------------
 
     def resolve(self, name: str) -> str | None:
-        """The page that ``name`` means, or None. One step: a target that is itself a name stays as it is."""
-        return self._target(self._last_alias_event(name))
+        """The page that ``name`` means, or None. One step: a target that is itself a name stays as it is.
+
+        Names are compared byte for byte; one that no decision ever spelled so is looked up in Unicode's NFC.
+        """
+        return self._target(self._last_alias_event(self._spelled(name)))
 
     @_Lazy
     def aliases(self) -> Mapping[str, str]:
@@ -337,6 +341,7 @@ class CoordinationState:
     def why_alias(self, name: str) -> tuple[Landed, ...]:
         """What ``name`` means because of these: the decision that set or cleared it, and the revocations without which
         it would mean something else."""
+        name = self._spelled(name)
         answer = self.resolve(name)
         last = self._last_alias_event(name)
         while last >= 0 and self._target(last) is None and not self._is_set(name, last):
@@ -550,6 +555,9 @@ class CoordinationState:
         seqs = {self._revoked[seq] for seq in undone}
         seqs.discard(_BY_WITHOUT)
         return tuple(self.landed(seq) for seq in sorted(seqs.union(made)))
+
+    def _spelled(self, name: str) -> str:
+        return name if name.isascii() or name in self._index.alias_events else normalize("NFC", name)
 
     def _last_alias_event(self, name: str, before: int | None = None) -> int:
         """The last effective Seq (below ``before``) that sets or clears ``name``; -1 if there is none."""

@@ -75,7 +75,8 @@ def export(journal: Journal, space: str, since: int = 0, until: int | None = Non
     tip = store.tip(space)
     if tip is None:
         raise UnknownSpace(f"the space {space!r} has no log here")
-    last = journal.space(space).last_seq()
+    head = store.object(tip, "commit")
+    last = -1 if head is None else log.seq_of(head[1])  # of this very tip: the log may grow meanwhile
     if since > last:
         return
     walk = store.commits(tip, oldest_first=True, count=last - since + 1)

@@ -165,14 +165,24 @@ def test_what_is_typed_and_what_is_generic_are_not_mixed(embedded: Journal) -> N
         garden.append("alias-set", actor="alice")
 
 
-def test_labels_are_kept_byte_for_byte(embedded: Journal) -> None:
-    """It is the command line that brings what people type to NFC; here a name resolves as it was set."""
+def test_labels_that_people_type_are_brought_to_nfc(embedded: Journal) -> None:
     composed, decomposed = "Größe", "Gro\u0308ße"
     garden = embedded.space("garden")
     garden.append(AliasSet(decomposed, "s:P"), actor="alice")
-    assert garden.state().resolve(decomposed) == "s:P"
-    assert garden.state().resolve(composed) is None
+    state = garden.state()
+    assert list(state.aliases) == [composed]
+    assert state.resolve(decomposed) == state.resolve(composed) == "s:P"
+    assert len(state.why_alias(decomposed)) == 1
     garden.append(AliasCleared(decomposed), actor="alice")
+    assert garden.state().resolve(composed) is None
+
+
+def test_a_generic_payload_is_kept_byte_for_byte(embedded: Journal) -> None:
+    composed, decomposed = "Größe", "Gro\u0308ße"
+    garden = embedded.space("garden")
+    garden.append("alias-set", {"alias": decomposed, "target": "s:D"}, actor="alice")
+    assert garden.state().resolve(decomposed) == "s:D"
+    assert garden.state().resolve(composed) is None
 
 
 def test_git_alone_can_read_the_log(path: Path, embedded: Journal) -> None:
@@ -915,3 +925,14 @@ def test_two_clones_and_the_server_agree_whatever_happens(
         assert json.dumps(clone.space("garden").state().json()) == expected
         clone.close()
 
+
+
+def test_an_append_that_met_nobody_can_be_tried_again(path: Path, clone: Journal, tmp_path: Path) -> None:
+    garden = clone.space("garden")
+    path.rename(tmp_path / "away.git")
+    with pytest.raises(RemoteUnreachable) as raised:
+        garden.append(HOME, actor="alice")
+    (tmp_path / "away.git").rename(path)
+    again = garden.append_many(raised.value.intents)
+    assert [landed.decision for landed in again] == [intent.decision for intent in raised.value.intents]
+    assert garden.append_many(raised.value.intents) == again

@@ -107,7 +107,7 @@ def test_nothing_of_nothing() -> None:
         (intent("overlay-created", overlay(b"x").decision.payload | {}), {}, "attachment", "tree"),
         (overlay(b"x" * 11), {"settings": Settings(attachment_bytes=10)}, "too-large", "tree body"),
         (intent(), {"settings": Settings(decision_bytes=100)}, "too-large", "commit"),
-        (intent(), {"settings": Settings(read_only=True, primary="there")}, "read-only", ""),
+        (intent(), {"settings": Settings(read_only=True, primary="there")}, "read-only", "repository"),
         (intent(), {"appender": "no;body"}, "bad-commit", "header committer"),
     ],
 )
