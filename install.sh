@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sets coordjournal up from a fresh checkout: a virtual environment beside this script, and then what was asked for.
-# Nothing outside the checkout is touched but what the last step is told to; none of it needs root. See --help.
+# Outside the checkout it touches only what guarding a repository needs: that repository, and the prefix that the hooks
+# run from (--prefix names another). None of it needs root. See --help.
 set -eu
 
 usage() {

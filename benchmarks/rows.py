@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -14,14 +13,24 @@ from coordjournal import AliasSet, Journal, install
 from . import logs
 from .measure import Row, interleaved, row
 
-_FOLD = (
-    "import sys; from coordjournal import Journal; "
-    "state = Journal.open(sys.argv[1], extensions={}).space('garden').state(); state.aliases; state.groups"
-)
-_VERIFY = (
-    "import sys; from coordjournal.store import GitStore; from coordjournal.verify import check; "
-    "store = GitStore(sys.argv[1]); check(store, 'garden', store.tip('garden'))"
-)
+# Each runs in a process of its own and prints its seconds, without those that Python takes to start and to end.
+_FOLD = """
+import sys, time
+from coordjournal.journal import Journal
+start = time.perf_counter()
+state = Journal.open(sys.argv[1], extensions={}).space("garden").state()
+state.aliases, state.groups
+print(time.perf_counter() - start)
+"""
+_VERIFY = """
+import sys, time
+from coordjournal.store import GitStore
+from coordjournal.verify import check
+start = time.perf_counter()
+store = GitStore(sys.argv[1])
+check(store, "garden", store.tip("garden"))
+print(time.perf_counter() - start)
+"""
 
 
 def push_one(place: Path, runs: int) -> list[Row]:
@@ -60,15 +69,15 @@ def push_many(place: Path, count: int, runs: int) -> list[Row]:
 
 
 def read_many(place: Path, count: int, runs: int) -> list[Row]:
-    """Cold fold and verify, as whole processes, against ``git rev-list --header`` of the same chain."""
+    """Cold fold and verify, each in a fresh process, against ``git rev-list --header`` of the same chain."""
     repository = place / "log.git"
     _git("init", "--quiet", "--bare", str(repository))
     logs.write(repository, count, seed=2)
     cache = repository / "coordjournal"
 
-    def fold(_turn: int) -> None:
+    def fold(_turn: int) -> float:
         shutil.rmtree(cache, ignore_errors=True)
-        _python(_FOLD, repository)
+        return _python(_FOLD, repository)
 
     def header(_turn: int) -> None:
         subprocess.run(
@@ -116,5 +125,6 @@ def _git(*words: str) -> None:
     subprocess.run(["git", *words], check=True, capture_output=True)
 
 
-def _python(code: str, repository: Path) -> None:
-    subprocess.run([sys.executable, "-c", code, str(repository)], check=True, env=os.environ)
+def _python(code: str, repository: Path) -> float:
+    done = subprocess.run([sys.executable, "-c", code, str(repository)], check=True, stdout=subprocess.PIPE)
+    return float(done.stdout)

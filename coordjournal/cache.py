@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from .index import Record
@@ -80,7 +81,12 @@ class FoldCache:
 def _encoded(record: Record, line: bytes) -> bytes:
     """The record as JSON; its decision is JSON already, and encoding it again would take as long as reading it did."""
     commit, appended, appender, _ = record
-    return b'["%b",%d,%b,%b]' % (commit.encode(), appended, json.dumps(appender).encode(), line)
+    return b'["%b",%d,%b,%b]' % (commit.encode(), appended, _quoted(appender), line)
+
+
+@lru_cache(maxsize=1024)
+def _quoted(appender: str) -> bytes:
+    return json.dumps(appender).encode()
 
 
 def _digest(before: bytes, body: bytes) -> bytes:

@@ -156,7 +156,11 @@ def _space_of(name: str, strict: bool, namespace: bool) -> "str | None":
     if folded.startswith("refs/namespaces/"):
         namespace = True
         folded = folded[folded.rfind("/refs/") + 1 :]
-    if folded == "refs/meta" or f"{folded}/".startswith((SPACES, APPEND, INTENTS, META + "/")):
+    ours = (SPACES, APPEND, INTENTS, META + "/")
+    if any(f"/{prefix}" in f"{folded}/" for prefix in ours):
+        # git takes the branch refs/heads/refs/spaces/x for what a push to refs/spaces/x means, while that is no ref yet
+        raise _bad_ref("it would stand in the way of a log's ref of that name", "give it another name")
+    if folded == "refs/meta" or f"{folded}/".startswith(ours):
         if namespace:
             raise _bad_ref("a git namespace holds no logs", "push to the repository itself, without GIT_NAMESPACE")
         if folded.startswith(APPEND):

@@ -262,6 +262,7 @@ class Space:
         until = time.monotonic() + timeout
         pause = _FIRST_PAUSE
         asked_again = self._journal.remote is None
+        overtaken = False
         while True:
             with self._appending:
                 state = self._newest()
@@ -282,10 +283,17 @@ class Space:
                     done.update((item.decision.id, item) for item in landed)
                     return [done[intent.decision.id] for intent in intents]
             if time.monotonic() > until:
+                if not overtaken:
+                    raise GitFailed(
+                        f"for {timeout:g} s the remote has not let the log of {self.id} move, though nobody else moved "
+                        "it: a lock may be left behind there, or its disk be full; its administrator should run "
+                        "`coordjournal doctor`. Nothing was appended"
+                    )
                 raise Contention(f"{self.id}: others were faster for {timeout:g} s; nothing was appended")
             time.sleep(pause * random.random())
             pause = min(2 * pause, _LONGEST_PAUSE)
             self._journal.refresh(self.id)
+            overtaken = overtaken or self._store.tip(self.id) != state.commit
 
     def _heard_more(self) -> bool:
         """Asks the remote for news; False if it cannot be reached."""
@@ -336,8 +344,8 @@ class Space:
     def _take_own(self, state: CoordinationState, landed: Sequence[Landed], commits: Sequence[Commit]) -> None:
         """Adds what just landed on ``state`` to the index, which need not be read back then."""
         with self._lock:
-            if self._tip != state.commit:
-                return  # another thread has read it back already
+            if self._tip != state.commit or self._store.tip(self.id) == state.commit:
+                return  # another thread has read it back already, or the log here has not moved yet
             if self._cache is not None:
                 self._uncached += [commit.line for commit in commits]
             self._grow(_records(landed), commits[-1].oid)
@@ -479,7 +487,10 @@ class Space:
                 raise
             return False
         if pushed:
-            self._store.move(self.id, old, new, "pushed")
+            try:
+                self._store.move(self.id, old, new, "pushed")
+            except GitFailed:
+                pass  # it has landed where it counts; the next sync brings it here
         return pushed
 
     def _seq_of(self, tip: str | None) -> int:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -205,7 +207,8 @@ class GitStore:
                     _sync_directory(os.path.dirname(path))
                 return moved
 
-            return self._patiently(swap)
+            with _signals_held():
+                return self._patiently(swap)
 
     def _patiently(self, write: Callable[[], T]) -> T:
         """Does what needs a lock file; while another process holds that, waits a little and tries again."""
@@ -289,6 +292,16 @@ def object_name(hash_name: str, kind: str, content: bytes) -> str:
 def tree_of(files: Iterable[tuple[str, str]]) -> bytes:
     """The content of a tree of plain files, each a name and the name of its blob."""
     return b"".join(f"100644 {name}\0".encode() + bytes.fromhex(oid) for name, oid in sorted(files))
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Lets a signal that ends the process wait until a ref is moved: Python would leave git's lock file behind."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _end(objects: gitread.Objects, pid: int) -> None:

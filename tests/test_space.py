@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -936,3 +937,48 @@ def test_an_append_that_met_nobody_can_be_tried_again(path: Path, clone: Journal
     again = garden.append_many(raised.value.intents)
     assert [landed.decision for landed in again] == [intent.decision for intent in raised.value.intents]
     assert garden.append_many(raised.value.intents) == again
+
+
+def test_an_append_that_landed_is_told_as_landed_though_the_clone_cannot_be_written(
+    path: Path, clone: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garden = clone.space("garden")
+    garden.append(HOME, actor="alice")
+    lock = Path(clone.store.git_dir) / "refs/coordjournal/origin/garden.lock"
+    lock.touch()
+    monkeypatch.setattr("coordjournal.store._LOCK_SECONDS", 0.1)
+    landed = garden.append(AliasSet("Other", "s:O"), actor="alice")
+    assert git(path, "rev-parse", garden.ref) == landed.commit
+    assert garden.state().seq == 0  # what is here is still the state before
+    lock.unlink()
+    clone.sync()
+    assert garden.state().landed(1) == landed
+
+
+def test_a_server_that_is_stuck_is_not_called_contention(path: Path, clone: Journal) -> None:
+    garden = clone.space("garden")
+    garden.append(HOME, actor="alice")
+    (path / "refs/spaces/garden.lock").touch()
+    with pytest.raises(GitFailed, match="nobody else moved it"):
+        garden.append(AliasSet("Other", "s:O"), actor="alice", timeout=0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_no_lock_behind(path: Path, number: signal.Signals) -> None:
+    """The signal comes while the lock is held: dulwich asks for the disk's word then."""
+    code = (
+        "import os, sys\n"
+        "from coordjournal import AliasSet, Journal\n"
+        "fsync, number = os.fsync, int(sys.argv[2])\n"
+        "lock = sys.argv[1] + '/refs/spaces/garden.lock'\n"
+        "def interrupted(descriptor):\n"
+        "    if os.path.exists(lock):\n"
+        "        print('held', flush=True)\n"
+        "        os.kill(os.getpid(), number)\n"
+        "    fsync(descriptor)\n"
+        "os.fsync = interrupted\n"
+        "Journal.open(sys.argv[1]).space('garden').append(AliasSet('Home', 's:P'), actor='alice')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path), str(int(number))], capture_output=True, text=True)
+    assert "held" in done.stdout and done.returncode != 0
+    assert list((path / "refs").rglob("*.lock")) == []

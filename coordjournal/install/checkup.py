@@ -30,6 +30,7 @@ from .repository import Repository, check_settings, folded, foreign_refs, opened
 
 Level = Literal["ok", "warning", "error"]
 
+_MINUTE = 60  # git holds a lock for milliseconds
 _HOUR = 3600
 _LITTLE_ROOM = 200 * 1024 * 1024
 _NO_ROOM = 20 * 1024 * 1024
@@ -399,13 +400,13 @@ def _leftovers(patient: _Patient) -> _Answers:
     for pattern in patterns:
         old += glob.glob(os.path.join(glob.escape(git_dir), pattern))
     now = time.time()
-    stale = sorted(path for path in old if _age(path, now) > _HOUR)
+    stale = sorted(path for path in old if _age(path, now) > (_MINUTE if path.endswith(".lock") else _HOUR))
     for path in stale[:_SHOWN]:
         blocks = "blocks every later change" if path.endswith(".lock") else "takes room"
         yield Finding(
             "leftovers",
             "warning",
-            f"{path} was left behind {_age(path, now) / _HOUR:.0f} hours ago by something interrupted; it {blocks}",
+            f"{path} was left behind {_age(path, now) / _MINUTE:.0f} minutes ago by something interrupted; it {blocks}",
             f"If no git runs there any more: rm -r {quoted(path)}",
         )
     if len(stale) > _SHOWN:
