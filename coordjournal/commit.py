@@ -23,7 +23,7 @@ EMPTY_TREE = {
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 
@@ -151,6 +151,11 @@ def build(
     head += f"committer {appender} <{email}> {appended} +0000\n"
     trailers = "" if seq is None else f"\nSeq: {seq}\n"
     return f"{head}\n{subject}\n\n".encode() + line + f"\n{trailers}".encode()
+
+
+def tree_of(files: "Iterable[tuple[str, str]]") -> bytes:
+    """The content of a tree of plain files, each a name and the name of its blob."""
+    return b"".join(f"100644 {name}\0".encode() + bytes.fromhex(oid) for name, oid in sorted(files))
 
 
 def subject(kind: str, payload: "Mapping[str, Any]") -> str:

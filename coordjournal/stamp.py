@@ -11,7 +11,7 @@ from typing import Any
 
 from . import admission, law
 from .admission import Settings
-from .commit import Commit, File, build, parse, subject
+from .commit import Commit, File, build, parse, subject, tree_of
 from .decision import Attachment, Intent
 from .errors import Refused
 from .timestamp import seconds
@@ -65,7 +65,7 @@ def stamp(
             if intent.files:
                 files = [_file(file, content, name) for file, content in sorted(intent.files.items())]
                 objects += [("blob", content) for content in intent.files.values()]
-                tree_content = b"".join(f"100644 {f.name}\0".encode() + bytes.fromhex(f.oid) for f in files)
+                tree_content = tree_of((file.name, file.oid) for file in files)
                 objects.append(("tree", tree_content))
                 tree = name("tree", tree_content)
             raw = build(

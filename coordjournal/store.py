@@ -12,7 +12,7 @@ import os
 import signal
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -287,11 +287,6 @@ class GitStore:
 def object_name(hash_name: str, kind: str, content: bytes) -> str:
     """The name that git gives an object: the hash of its kind, length and content."""
     return hashlib.new(hash_name, f"{kind} {len(content)}\0".encode() + content).hexdigest()
-
-
-def tree_of(files: Iterable[tuple[str, str]]) -> bytes:
-    """The content of a tree of plain files, each a name and the name of its blob."""
-    return b"".join(f"100644 {name}\0".encode() + bytes.fromhex(oid) for name, oid in sorted(files))
 
 
 @contextmanager

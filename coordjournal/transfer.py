@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import admission, canonical, law, log
-from .commit import EMPTY_TREE, Commit, File, build, parse, subject
+from .commit import EMPTY_TREE, Commit, File, build, parse, subject, tree_of
 from .decision import Attachment, Landed
 from .errors import Contention, CoordjournalError, Refused, UnknownSpace
 from .index import Index, Record
 from .journal import Journal
 from .state import CoordinationState
-from .store import object_name, tree_of
+from .store import object_name
 from .timestamp import seconds, text
 
 _PLACE = ("seq", "commit", "appended", "appender")

@@ -24,8 +24,9 @@ from coordjournal import (
     OverlayClosed,
     OverlayCreated,
 )
+from coordjournal.commit import tree_of
 from coordjournal.memory import MemoryStore
-from coordjournal.store import GitStore, tree_of
+from coordjournal.store import GitStore
 
 Store = MemoryStore | GitStore
 AT = "2026-11-22T10:00:00.000000Z"

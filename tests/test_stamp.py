@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from coordjournal import Decision, Intent, Refused, law
 from coordjournal.admission import Settings
-from coordjournal.commit import EMPTY_TREE, Commit, parse
+from coordjournal.commit import EMPTY_TREE, Commit, parse, tree_of
 from coordjournal.decision import Attachment, at_text, new_id
 from coordjournal.stamp import Stamped, stamp
-from coordjournal.store import object_name, tree_of
+from coordjournal.store import object_name
 from coordjournal.timestamp import text
 
 NOW = 1_790_000_000

@@ -17,8 +17,9 @@ from support import decide, git, run
 
 import coordjournal
 from coordjournal import store as store_module
+from coordjournal.commit import tree_of
 from coordjournal.errors import DecisionNotFound, GitFailed, NotAJournal
-from coordjournal.store import GitStore, object_name, tree_of
+from coordjournal.store import GitStore, object_name
 
 ROOT = str(Path(coordjournal.__file__).parent.parent)
 FORMATS = ("sha1", "sha256")
