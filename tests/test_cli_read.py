@@ -112,6 +112,21 @@ def test_names_of_a_decision(repo, name):
     assert (shown["status"], shown["revoked_by"], shown["void"]) == ("effective", None, None)
 
 
+def test_the_beginning_of_a_commit_may_be_all_digits(repo, tmp_path):
+    """One commit in three hundred has a short name of twelve digits, and is no Seq of an uncertain space."""
+    path = tmp_path / "digits.git"
+    run("git", "init", "--quiet", "--bare", path)
+    with Journal.open(path) as journal:
+        journal.space("orchard").append(AliasSet("Apfel", "x"), actor="alice")
+        for number in range(1000):
+            landed = journal.space("garden").append(AliasSet("Home", f"p{number}"), actor="alice")
+            if landed.commit[:4].isdecimal() and landed.commit[0] != "0":
+                break
+        taken = [commit for commit in git(path, "rev-list", "--all").split() if commit.startswith(landed.commit[:4])]
+    assert taken == [landed.commit]
+    assert read(path, "show", landed.commit[:4], "--json").json["seq"] == landed.seq
+
+
 def test_what_became_of_a_decision(repo):
     assert read(repo, "show", "garden@0", "--json").json["revoked_by"] == 10
     assert "status    revoked by garden@10" in read(repo, "show", "garden@0").out
@@ -145,7 +160,8 @@ def test_the_attachment_of_a_decision(repo):
         (["nowhere@1"], 1, "unknown-space"),
         (["garden", "ffffffffffff"], 1, "decision-not-found"),
         (["ffffffffffff"], 1, "no decision of any space"),
-        (["42"], 2, "There are 2 spaces here; say of which one: SPACE@42"),
+        (["4"], 2, "There are 2 spaces here; say of which one: SPACE@4"),
+        (["42"], 1, "no decision of any space"),
         (["garden", "1", "2"], 2, "Name one decision"),
         ([], 2, "Missing argument"),
     ],

@@ -306,14 +306,14 @@ def named_decision(app: App, words: Sequence[str]) -> tuple[Space, str]:
     spaces = journal.spaces()
     if len(spaces) == 1:
         return journal.space(spaces[0]), decision
-    if decision.isascii() and decision.isdecimal() and (decision == "0" or not decision.startswith("0")):
-        raise click.UsageError(f"There are {len(spaces)} spaces here; say of which one: SPACE@{decision}")
     found = []
     for each in spaces:
         try:
-            journal.space(each).state().find(decision)
+            landed = journal.space(each).state().find(decision)
         except DecisionNotFound:
             continue
+        if str(landed.seq) == decision:  # the beginning of a commit or an id may be all digits too
+            raise click.UsageError(f"There are {len(spaces)} spaces here; say of which one: SPACE@{decision}")
         found.append(each)
     if len(found) == 1:
         return journal.space(found[0]), decision
