@@ -7,6 +7,7 @@ say the same in a hundredth of the time and without importing anything. tests/te
 from .canonical import MOST_INTEGER, outside_model
 from .text import is_ident, is_label, is_page, is_reason, is_space, is_text
 from .timestamp import seconds
+from .trailer import MOST_TTL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ _PAYLOADS: "dict[str, tuple[dict[str, Callable[[Any], bool]], dict[str, Callable
         {"result_rev": is_page},
     ),
     "decision-revoked": ({"decision": is_id}, {}),
+    "lease-acquired": ({"holder": is_ident, "ttl": lambda ttl: type(ttl) is int and 1 <= ttl <= MOST_TTL}, {}),
+    "lease-released": ({"holder": is_ident}, {}),
+    "intent-refused": ({"decision": is_id, "reason": is_reason}, {}),
 }
 BUILT_IN = frozenset(_PAYLOADS)
 

@@ -4,6 +4,7 @@ A log that was admitted stays lawful whatever the settings become later, so ``ve
 pure all the same: the time and the settings are arguments. It is on the hook's hot path and imports nothing heavy.
 """
 
+from . import trailer
 from .commit import Commit
 from .errors import Refused
 from .timestamp import seconds, text
@@ -22,10 +23,20 @@ _FALSE = ("false", "no", "off", "0", "")  # git takes an empty value for false
 class Settings:
     """The settings of a repository, from its git configuration (docs/operations.md, "Settings").
 
-    Sizes are in bytes, times in seconds. ``primary`` is where to append instead while ``read_only`` holds.
+    Sizes are in bytes, times in seconds. ``primary`` is where to append instead while ``read_only`` holds;
+    ``sequencing`` whether git hands what is pushed to ``refs/append`` to the proc-receive hook.
     """
 
-    __slots__ = ("attachment_bytes", "clock_skew", "decision_bytes", "lease_max_ttl", "primary", "read_only", "strict")
+    __slots__ = (
+        "attachment_bytes",
+        "clock_skew",
+        "decision_bytes",
+        "lease_max_ttl",
+        "primary",
+        "read_only",
+        "sequencing",
+        "strict",
+    )
 
     def __init__(
         self,
@@ -37,6 +48,7 @@ class Settings:
         lease_max_ttl: int = 3600,
         read_only: bool = False,
         primary: str = "",
+        sequencing: bool = False,
     ) -> None:
         self.strict = strict
         self.decision_bytes = decision_bytes
@@ -45,10 +57,11 @@ class Settings:
         self.lease_max_ttl = lease_max_ttl
         self.read_only = read_only
         self.primary = primary
+        self.sequencing = sequencing
 
     @classmethod
     def from_config(cls, config: "Mapping[str, str]") -> "Settings":
-        """The settings of the ``coordjournal.*`` keys of a git configuration, names in lower case.
+        """The settings of a git configuration as :func:`coordjournal.gitread.config` reads it.
 
         Raises:
             ValueError: a value is not a boolean or a number as git writes them; a guard must not guess.
@@ -61,6 +74,7 @@ class Settings:
             lease_max_ttl=_number(config, "coordjournal.leasemaxttl", 3600),
             read_only=_boolean(config, "coordjournal.readonly"),
             primary=config.get("coordjournal.primary", ""),
+            sequencing="refs/append" in config.get("receive.procreceiverefs", "").split("\n"),
         )
 
 
@@ -114,7 +128,7 @@ def check(
             ``extension-schema``.
 
     Raises:
-        Refused: ``clock``, ``undeclared-type`` or ``extension-schema``.
+        Refused: ``clock``, ``lease``, ``undeclared-type`` or ``extension-schema``.
     """
     latest = now + settings.clock_skew
     if child.appended > latest and (parent is None or child.appended > parent.appended):
@@ -125,16 +139,71 @@ def check(
             "header committer",
             "set the appender's clock",
         )
-    if seconds(doc["at"]) > child.appended + settings.clock_skew:
+    if parent is not None and parent.lease is not None and child.appended > now:
+        _check_takeover(parent, child, now)
+    if doc["type"] == "lease-acquired":
+        _check_ttl(doc["payload"]["ttl"], settings)
+    _check_decided(doc, child.appended, settings)
+    if doc["type"].startswith("x-"):
+        judge_extension(doc["type"], doc["payload"])
+
+
+def check_intent(
+    doc: "dict[str, Any]", now: int, settings: Settings, judge_extension: "JudgeExtension"
+) -> None:
+    """Whether an intent with the decision ``doc`` may be taken in at ``now``; the server will stamp it itself.
+
+    Raises:
+        Refused: ``clock``, ``lease``, ``undeclared-type`` or ``extension-schema``; ``lease`` also for a type that only
+            the holder of the lease appends itself.
+    """
+    if doc["type"] in ("lease-released", "intent-refused"):
+        raise Refused(
+            "lease",
+            f"a {doc['type']} is no intent: the holder of the lease stamps it itself",
+            "type",
+            "`coordjournal lease` does so",
+        )
+    if doc["type"] == "lease-acquired":
+        _check_ttl(doc["payload"]["ttl"], settings)
+    _check_decided(doc, now, settings)
+    if doc["type"].startswith("x-"):
+        judge_extension(doc["type"], doc["payload"])
+
+
+def _check_decided(doc: "dict[str, Any]", appended: int, settings: Settings) -> None:
+    if seconds(doc["at"]) > appended + settings.clock_skew:
         raise Refused(
             "clock",
-            f"decided at {doc['at']}, more than {settings.clock_skew} s after it was appended at "
-            f"{text(child.appended)}",
+            f"decided at {doc['at']}, more than {settings.clock_skew} s after it was appended at {text(appended)}",
             "at",
             "set the actor's clock",
         )
-    if doc["type"].startswith("x-"):
-        judge_extension(doc["type"], doc["payload"])
+
+
+def _check_takeover(parent: Commit, child: Commit, now: int) -> None:
+    """What ends an expired lease must come when this clock too has passed its end: a holder whose clock is within the
+    skew then knows that it has ended. One that was released is over by its holder's own word."""
+    lease = trailer.read(parent.lease)
+    if lease is not None and lease.until > parent.appended and not lease.in_force(child.appended):
+        raise Refused(
+            "clock",
+            f"the append time {text(child.appended)} is after the server's {text(now)}, and what follows the lease of "
+            f"{lease.holder!r} must not run ahead of it",
+            "header committer",
+            "wait until the server's clock has passed that time, or set the appender's clock",
+        )
+
+
+def _check_ttl(ttl: int, settings: Settings) -> None:
+    least = 2 * settings.clock_skew
+    if not least <= ttl <= settings.lease_max_ttl:
+        raise Refused(
+            "lease",
+            f"a ttl of {ttl} s; here it is from {least} s, twice the clock skew, to {settings.lease_max_ttl} s",
+            "payload.ttl",
+            "ask for a lease of such a length",
+        )
 
 
 def _boolean(config: "Mapping[str, str]", key: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .index import Record
 
-_FORMAT = b"coordjournal fold cache 1\n"
+_FORMAT = b"coordjournal fold cache 2\n"
 
 
 class FoldCache:
@@ -80,13 +80,13 @@ class FoldCache:
 
 def _encoded(record: Record, line: bytes) -> bytes:
     """The record as JSON; its decision is JSON already, and encoding it again would take as long as reading it did."""
-    commit, appended, appender, _ = record
-    return b'["%b",%d,%b,%b]' % (commit.encode(), appended, _quoted(appender), line)
+    commit, appended, appender, _, lease = record
+    return b'["%b",%d,%b,%b,%b]' % (commit.encode(), appended, _quoted(appender), line, _quoted(lease))
 
 
 @lru_cache(maxsize=1024)
-def _quoted(appender: str) -> bytes:
-    return json.dumps(appender).encode()
+def _quoted(value: str | None) -> bytes:
+    return json.dumps(value).encode()
 
 
 def _digest(before: bytes, body: bytes) -> bytes:

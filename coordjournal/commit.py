@@ -81,7 +81,7 @@ class Commit:
         """A commit too large to be read: it has a name and nothing else."""
         commit = cls()
         commit.oid = oid
-        commit.seq = None
+        commit.seq = commit.lease = None
         commit.parent = None
         commit.appended = 0
         commit.files = ()
@@ -144,12 +144,13 @@ def build(
     line: bytes,
     seq: "int | None",
     email: str = "",
+    lease: "str | None" = None,
 ) -> bytes:
     """The bytes of a decision commit; the inverse of :func:`parse`. Without ``seq`` it is an intent."""
     head = f"tree {tree}\n" + (f"parent {parent}\n" if parent else "")
     head += f"author {actor} <{email}> {authored} +0000\n"
     head += f"committer {appender} <{email}> {appended} +0000\n"
-    trailers = "" if seq is None else f"\nSeq: {seq}\n"
+    trailers = "" if seq is None else f"\nSeq: {seq}\n" + (f"Lease: {lease}\n" if lease is not None else "")
     return f"{head}\n{subject}\n\n".encode() + line + f"\n{trailers}".encode()
 
 
@@ -183,6 +184,12 @@ def subject(kind: str, payload: "Mapping[str, Any]") -> str:
         body = f"{q(p['overlay_id'])} {p['outcome']}{_at(p.get('result_rev'))}"
     elif kind == "decision-revoked":
         body = p["decision"]
+    elif kind == "lease-acquired":
+        body = f"{q(p['holder'])} for {p['ttl']} s"
+    elif kind == "lease-released":
+        body = q(p["holder"])
+    elif kind == "intent-refused":
+        body = f"{p['decision']} ({_one_line(p['reason'])})"
     else:
         body = _escaped(dumps(payload).decode())
     return _cut(f"{kind}: {body}")
@@ -197,6 +204,10 @@ def _quoted(field: str) -> str:
 
 def _at(revision: "str | None") -> str:
     return "" if revision is None else f" @ {_quoted(revision)}"
+
+
+def _one_line(reason: str) -> str:
+    return reason.replace("\n", " ")
 
 
 def _escaped(text: str) -> str:

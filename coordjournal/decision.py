@@ -160,6 +160,33 @@ class DecisionRevoked(Payload):
     decision: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseAcquired(Payload):
+    """``holder`` has the lease of the space, and renews it as long as it appends: for ``ttl`` seconds from each of its
+    append times on nobody else appends. :meth:`coordjournal.Space.lease` appends it."""
+
+    type: ClassVar[str] = "lease-acquired"
+    holder: str
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseReleased(Payload):
+    """``holder`` gives the lease back."""
+
+    type: ClassVar[str] = "lease-released"
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRefused(Payload):
+    """The intent with the id ``decision``, which waited in the inbox, is let go because of ``reason``."""
+
+    type: ClassVar[str] = "intent-refused"
+    decision: str
+    reason: str
+
+
 BUILT_IN: dict[str, type[Payload]] = {
     payload.type: payload
     for payload in (
@@ -172,6 +199,9 @@ BUILT_IN: dict[str, type[Payload]] = {
         OverlayRevised,
         OverlayClosed,
         DecisionRevoked,
+        LeaseAcquired,
+        LeaseReleased,
+        IntentRefused,
     )
 }
 
@@ -232,23 +262,30 @@ class Decision:
 @dataclass(frozen=True, slots=True)
 class Landed:
     """A decision at its place: ``seq`` in its space, in the commit ``commit``, put there by ``appender`` at
-    ``appended`` (whole seconds since 1970)."""
+    ``appended`` (whole seconds since 1970), under the lease that the trailer ``lease`` tells."""
 
     seq: int
     commit: str
     appended: int
     appender: str
     decision: Decision
+    lease: str | None = None
+
+    def record(self) -> tuple[str, int, str, dict[str, Json], str | None]:
+        """What an index keeps of it (:data:`coordjournal.index.Record`)."""
+        return self.commit, self.appended, self.appender, self.decision.json(), self.lease
 
     def json(self) -> dict[str, Json]:
-        """The decision's JSON object with its ``seq``, ``commit``, ``appended`` (a time) and ``appender``."""
-        return {
+        """The decision's JSON object with its ``seq``, ``commit``, ``appended`` (a time), ``appender``, and ``lease``
+        if its commit has such a trailer."""
+        placed = {
             **self.decision.json(),
             "seq": self.seq,
             "commit": self.commit,
             "appended": timestamp.text(self.appended),
             "appender": self.appender,
         }
+        return placed if self.lease is None else {**placed, "lease": self.lease}
 
 
 def new_id(

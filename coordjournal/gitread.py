@@ -23,6 +23,8 @@ _NOWHERE = "/dev/null"
 _MOST_TREE = 4096  # bytes of a tree that can still be one of attachments
 _MOST_FILES = 8
 _CHUNK = 1 << 16
+_LIST = "receive.procreceiverefs"
+_OUR_KEYS = r"^(coordjournal\..*|receive\.procreceiverefs)$"
 
 
 def environment(git_dir: str, outer: "Mapping[str, str]", quarantine: bool = False) -> "dict[str, str]":
@@ -127,6 +129,10 @@ class Child(Process):
                 data = data[posix.write(self._input, data) :]
         except BrokenPipeError:
             raise self.failed() from None
+
+    def end_input(self) -> None:
+        """Tells the process that no more comes."""
+        self._close_input()
 
     def wait(self) -> int:
         """Closes both ends and waits; the exit status, negative for a signal."""
@@ -340,21 +346,24 @@ def ref(name: str, env: "dict[str, str]") -> "str | None":
 
 
 def ask_config(env: "dict[str, str]") -> Child:
-    """Starts git on the ``coordjournal.*`` keys of the repository's own configuration, for :func:`config`.
+    """Starts git on the keys of the repository's own configuration that matter to coordjournal, for :func:`config`.
 
     What a pusher's own or the system's configuration says about coordjournal does not count.
     """
-    return Child(["config", "--local", "--includes", "-z", "--get-regexp", r"^coordjournal\."], env)
+    return Child(["config", "--local", "--includes", "-z", "--get-regexp", _OUR_KEYS], env)
 
 
 def config(asked: Child) -> "dict[str, str]":
-    """The keys, in lower case, with the last value of each. Raises GitFailed."""
+    """The keys, in lower case, with the last value of each; a list, with a newline between its values, of
+    ``receive.procReceiveRefs``, which may have many. Raises GitFailed."""
     raw = asked.out.read().decode("utf-8", "surrogateescape")
     if asked.wait() not in (0, 1):  # 1: no such keys
         raise asked.failed()
-    found = {}
+    found: dict[str, str] = {}
     for item in raw.split("\0")[:-1]:
         key, newline, value = item.partition("\n")
+        if key == _LIST and key in found:
+            value = found[key] + "\n" + value
         found[key] = value if newline else "true"
     return found
 

@@ -23,7 +23,7 @@ from .extensions import ExtensionFold
 
 #: A decision where it landed: commit, append time in seconds, appender, the decision's JSON object. The place in the
 #: list is the Seq. The objects are shared by all views: read them, never change them.
-Record = tuple[str, int, str, dict[str, Any]]
+Record = tuple[str, int, str, dict[str, Any], str | None]
 
 #: Why a decision is void: the code, and the sentence that explains it.
 VOID_REASONS = {
@@ -73,6 +73,7 @@ class Index:
         "overlay_events",
         "page_events",
         "records",
+        "refusals",
         "revocations",
         "revoked_targets",
         "settled",
@@ -96,6 +97,7 @@ class Index:
         self.revocations: list[int] = []
         self.revoked_targets: list[int] = []
         self.by_type: dict[str, list[int]] = {}
+        self.refusals: dict[str, int] = {}  # of intents: the id to the first intent-refused that names it
         # What the latest view worked out: so many revocations, and what they revoke. Most views can take it over.
         self.settled: tuple[int, dict[int, int]] = (0, {})
 
@@ -192,6 +194,10 @@ def _take_revocation(index: Index, seq: int, payload: dict[str, Any]) -> None:
         index.revocations.append(seq)  # last: a reader counts these and then takes as many targets
 
 
+def _take_refusal(index: Index, seq: int, payload: dict[str, Any]) -> None:
+    index.refusals.setdefault(payload["decision"], seq)
+
+
 _TAKERS: dict[str, Callable[[Index, int, dict[str, Any]], None]] = {
     "alias-set": _take_alias_set,
     "alias-cleared": _take_alias_cleared,
@@ -202,4 +208,5 @@ _TAKERS: dict[str, Callable[[Index, int, dict[str, Any]], None]] = {
     "overlay-revised": _take_overlay,
     "overlay-closed": _take_overlay,
     "decision-revoked": _take_revocation,
+    "intent-refused": _take_refusal,
 }

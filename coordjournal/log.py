@@ -35,7 +35,7 @@ def record(oid: str, raw: bytes) -> Record:
             raise UnsupportedVersion(
                 f"the commit {oid} holds a decision of format {doc['v']}; this coordjournal reads format {FORMAT}"
             )
-        return oid, int(seconds), name.decode(), doc
+        return oid, int(seconds), name.decode(), doc, lease_of(message)
     except (ValueError, IndexError, KeyError, TypeError) as error:
         refusal = Refused("bad-commit", f"not a decision commit ({error})", commit=oid)
         raise UnlawfulLog(refusal) from None
@@ -47,10 +47,16 @@ def seq_of(raw: bytes) -> int:
     return int(raw[at : raw.index(b"\n", at)])
 
 
+def lease_of(message: bytes) -> str | None:
+    """The value of the ``Lease`` trailer of a commit message, None if it has none."""
+    at = message.rfind(b"\nLease: ")
+    return None if at < 0 or at < message.rfind(b"\nSeq: ") else message[at + 8 : -1].decode()
+
+
 def landed(seq: int, read: Record) -> Landed:
     """The decision of a record at its place."""
-    commit, appended, appender, doc = read
-    return Landed(seq, commit, appended, appender, Decision.from_json(doc))
+    commit, appended, appender, doc, lease = read
+    return Landed(seq, commit, appended, appender, Decision.from_json(doc), lease)
 
 
 def line_of(raw: bytes) -> bytes:

@@ -20,11 +20,12 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar, overload
 from unicodedata import normalize
 
-from . import timestamp
+from . import timestamp, trailer
 from .decision import Attachment, Decision, Landed
 from .errors import DecisionNotFound
 from .extensions import ExtensionFold
 from .index import NOT_REVOCABLE, Index, Record, pages_of
+from .trailer import Lease
 
 _T = TypeVar("_T")
 
@@ -214,8 +215,22 @@ class CoordinationState:
             DecisionNotFound: there is none.
         """
         self._check(seq)
-        commit, appended, appender, doc = self._records[seq]
-        return Landed(seq, commit, appended, appender, Decision.from_json(doc))
+        commit, appended, appender, doc, lease = self._records[seq]
+        return Landed(seq, commit, appended, appender, Decision.from_json(doc), lease)
+
+    def find_id(self, id: str) -> Landed | None:
+        """Where the decision with this id landed first, None if it has not."""
+        seq = self._first(id)
+        return None if seq is None else self.landed(seq)
+
+    def refusal_of(self, id: str) -> str | None:
+        """Why the intent with this id was let go, on the record; None if it was not."""
+        seq = self._index.refusals.get(id)
+        return None if seq is None or seq > self.seq else str(self._payload(seq)["reason"])
+
+    def records(self) -> list[Record]:
+        """What an index needs to grow from this state."""
+        return self._records[: self.seq + 1]
 
     def find(self, name: str) -> Landed:
         """The decision that ``name`` means: ``42``, ``garden@42``, an id, a commit, or the unique beginning (four
@@ -456,9 +471,10 @@ class CoordinationState:
     # -- leases and extensions -----------------------------------------------------------------------------------
 
     @property
-    def lease(self) -> None:
-        """The lease in force at the tip. Format 1 draws its place; no log of this release has one."""
-        return None
+    def lease(self) -> Lease | None:
+        """The lease as the tip's trailer tells it, expired or not; None if none was ever acquired in this space.
+        Whether it is in force depends on the time: ``state.lease.in_force(now)``."""
+        return trailer.read(self._records[self.seq][4]) if self.seq >= 0 else None
 
     @_Lazy
     def extensions(self) -> Mapping[str, Any]:
@@ -488,7 +504,7 @@ class CoordinationState:
             "overlays": [overlay.json() for overlay in self.overlays],
             "closed_overlays": [overlay.json() for overlay in self.closed_overlays],
             "forks": [edge.json() for edge in self.forks],
-            "lease": self.lease,
+            "lease": self.lease.json() if self.lease else None,
             "void": [void.json() for void in self.void],
             "revoked": list(self.revoked),
             "extensions": dict(self.extensions),
@@ -518,7 +534,7 @@ class CoordinationState:
         if len(prefix) < _SHORTEST_PREFIX:
             return []
         found = set()
-        for seq, (commit, _, _, doc) in enumerate(islice(self._records, self.seq + 1)):
+        for seq, (commit, _, _, doc, _) in enumerate(islice(self._records, self.seq + 1)):
             if commit.startswith(prefix):
                 found.add(seq)
             if doc["id"].startswith(prefix):
@@ -759,7 +775,7 @@ def fold(
         for place, landed in enumerate(decisions):
             if landed.seq != place:
                 raise ValueError(f"expected Seq {place}, found {landed.seq}: a fold takes a whole log in order")
-            yield landed.commit, landed.appended, landed.appender, landed.decision.json()
+            yield landed.record()
 
     index.extend(records())
     return CoordinationState(index)

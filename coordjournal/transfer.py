@@ -34,7 +34,7 @@ from .timestamp import seconds, text
 _PLACE = ("seq", "commit", "appended", "appender")
 _DECISION = ("actor", "at", "id", "payload", "space", "type", "v")
 _REQUIRED = frozenset({*_PLACE, *_DECISION})
-_KNOWN = _REQUIRED | {"reason", "meta", "attachments", "git"}
+_KNOWN = _REQUIRED | {"reason", "meta", "attachments", "git", "lease"}
 _GIT = ("author_email", "author_zone", "committer_email", "committer_zone", "signature")
 _ZONE = "+0000"
 _FLUSH_BYTES = 32 * 1024 * 1024  # objects wait in memory up to so many bytes, then they are written
@@ -142,7 +142,7 @@ class Plan:
     def after(self, extensions: Mapping[str, Any]) -> CoordinationState:
         """The state once it has landed."""
         index = Index(self.before.space, extensions)
-        index.extend(_record(self.before.landed(seq)) for seq in range(self.before.seq + 1))
+        index.extend(Landed.record(self.before.landed(seq)) for seq in range(self.before.seq + 1))
         index.extend(self.records)
         return CoordinationState(index)
 
@@ -234,7 +234,7 @@ class _Reader:
             self.plan.known += 1
         else:
             self._judge(number, child, len(raw))
-            self.plan.records.append((child.oid, child.appended, child.appender, decision))
+            self.plan.records.append((child.oid, child.appended, child.appender, decision, child.lease))
             self.plan.tip = child.oid
             self._keep(raw, files)
         self._parent = child
@@ -347,8 +347,9 @@ def _parsed(number: int, line: bytes) -> dict[str, Any]:
         raise BadImport(number, "damaged: seq is not a number of 0 or more")
     if not _is_object_name(doc["commit"]):
         raise BadImport(number, "damaged: commit is not the name of a commit")
-    if not isinstance(doc["appender"], str):
-        raise BadImport(number, "damaged: appender is not text")
+    for key in ("appender", "lease"):
+        if not isinstance(doc.get(key, ""), str):
+            raise BadImport(number, f"damaged: {key} is not text")
     more = doc.get("git", {})
     if not isinstance(more, dict) or not all(key in _GIT and isinstance(value, str) for key, value in more.items()):
         raise BadImport(number, f"damaged: git is not an object of {', '.join(_GIT)}")
@@ -400,6 +401,7 @@ def _raw(
         subject(doc["type"], doc["payload"]),
         line,
         doc["seq"],
+        lease=doc.get("lease"),
     )
     more = doc.get("git")
     if not more:
@@ -421,10 +423,6 @@ def _tree(files: Mapping[str, bytes], hash_name: str) -> bytes:
 def _file(name: str, content: bytes, hash_name: str) -> File:
     measured = Attachment.of(content)
     return File("100644", name, object_name(hash_name, "blob", content), measured.bytes, measured.sha256)
-
-
-def _record(landed: Landed) -> Record:
-    return landed.commit, landed.appended, landed.appender, landed.decision.json()
 
 
 def _is_object_name(value: object) -> bool:

@@ -41,7 +41,16 @@ def decision(number, kind, **payload):
 
 def records(log, first=0):
     """The records of a log; two decisions land in each second."""
-    return [(f"{seq:08x}{'c' * 32}", 1000 + seq // 2, "server", doc) for seq, doc in enumerate(log, first)]
+    return [
+        (f"{seq:08x}{'c' * 32}", 1000 + seq // 2, "server", doc, trailer(seq)) for seq, doc in enumerate(log, first)
+    ]
+
+
+def trailer(seq):
+    """The lease trailer at a Seq. The fold asks no law: what the decisions say does not matter to it."""
+    if seq < 2:
+        return None
+    return f"-; term={seq}" if seq % 3 else f"org/node/5f0c; term={seq}; ttl=300; until=2026-11-22T10:00:{seq % 60:02}Z"
 
 
 def log_of(*decisions):

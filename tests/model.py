@@ -2,7 +2,11 @@
 
 Every question is answered from the whole log and by the words of the rule, however slow that is. ``log`` is a list of
 decisions as JSON objects, the place in the list is the Seq; ``without`` are the Seqs that count as revoked.
+At its end is the law of leases, by the words of docs/format.md, for the tests of the law.
 """
+
+import re
+from datetime import UTC, datetime
 
 OVERLAY_TYPES = ("overlay-created", "overlay-revised", "overlay-closed")
 NOT_REVOCABLE = ("lease-acquired", "lease-released", "intent-refused")
@@ -179,8 +183,8 @@ def void(log, without=(), plugins=None):
     return [{"seq": seq, "id": log[seq]["id"], "reason": reasons[seq]} for seq in sorted(reasons)]
 
 
-def state(log, without=(), plugins=None, space="garden"):
-    """The object of ``state --json``, but for ``commit``."""
+def state(log, without=(), plugins=None, space="garden", trailer=None):
+    """The object of ``state --json``, but for ``commit``; ``trailer`` is that of the last commit."""
     groups = {tuple(group(log, page, without)) for page in pages(log)}
     found = {canonical(log, page, without) for page in pages(log)} - {None}
     every = overlays(log, without)[0]
@@ -193,7 +197,7 @@ def state(log, without=(), plugins=None, space="garden"):
         "overlays": [overlay for overlay in every if "closed" not in overlay],
         "closed_overlays": [overlay for overlay in every if "closed" in overlay],
         "forks": forks(log, without),
-        "lease": None,
+        "lease": lease(trailer),
         "void": void(log, without, plugins),
         "revoked": [seq for seq in range(len(log)) if is_revoked(log, seq, without)],
         "extensions": extensions(log, without, plugins)[0],
@@ -204,3 +208,84 @@ def would_be_void(log, decision, plugins=None):
     """Append it and look."""
     reasons = {entry["seq"]: entry["reason"] for entry in void([*log, decision], (), plugins)}
     return reasons.get(len(log))
+
+
+# -- leases ----------------------------------------------------------------------------------------------------------
+
+_NUMBER = "([1-9][0-9]{0,14})"
+_HELD = re.compile(rf"(.*)/([0-9a-f]{{4,64}}); term={_NUMBER}; ttl={_NUMBER}; until=([0-9TZ:-]{{20}})")
+_NOBODY = re.compile(rf"-; term={_NUMBER}")
+
+
+def lease(trailer):
+    """What a trailer says, as in state JSON, None for none. Raises ValueError if it is not the one spelling."""
+    if trailer is None:
+        return None
+    nobody = _NOBODY.fullmatch(trailer)
+    if nobody:
+        return {"holder": None, "term": int(nobody[1]), "token": None, "ttl": None, "until": None}
+    held = _HELD.fullmatch(trailer)
+    if not held or not is_ident(held[1]) or int(held[4]) > 365 * 86400:
+        raise ValueError(trailer)
+    until = datetime.strptime(held[5], "%Y-%m-%dT%H:%M:%SZ")
+    if until.year < 1970 or until.isoformat() + "Z" != held[5]:
+        raise ValueError(trailer)
+    return {"holder": held[1], "term": int(held[3]), "token": held[2], "ttl": int(held[4]), "until": held[5]}
+
+
+def is_ident(name):
+    return (
+        1 <= len(name.encode()) <= 200
+        and not re.search("[<>;\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", name)
+        and not set(" .,:;<>\"\\'") & {name[0], name[-1]}
+        and name != "-"
+    )
+
+
+def end(lease):
+    """The end of a lease in seconds since 1970; None for one that nobody holds."""
+    if lease is None or lease["until"] is None:
+        return None
+    return int(datetime.strptime(lease["until"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
+
+
+def lease_code(parent, child):
+    """The code by which the law of leases refuses ``child`` behind ``parent`` (None: it is the first), or None.
+
+    Both are ``(committer, append time, trailer, decision)``.
+    """
+    committer, time, trailer, decision = child
+    kind, payload = decision["type"], decision["payload"]
+    before = lease(parent[2]) if parent else None
+    in_force = end(before) is not None and time < end(before)
+    if in_force and committer != parent[0]:
+        return "lease-held"
+    try:
+        after = lease(trailer)
+    except ValueError:
+        return "lease"
+    if in_force:
+        if after is None or (after["holder"], after["token"]) != (before["holder"], before["token"]):
+            return "lease-held"
+        if kind == "lease-acquired":
+            due, ends = {**before, "ttl": payload["ttl"]}, [time + payload["ttl"]]
+        elif kind == "lease-released":
+            due, ends = before, [time]
+        else:
+            due, ends = before, range(end(before), time + before["ttl"] + 1)
+        named = payload["holder"] if kind in ("lease-acquired", "lease-released") else before["holder"]
+        rest = {**after, "until": None} == {**due, "until": None}
+        return None if named == before["holder"] and rest and end(after) in ends else "lease"
+    if kind == "lease-acquired":
+        term = 1 if before is None else before["term"] + 1
+        lawful = (
+            after is not None
+            and (after["holder"], after["term"], after["ttl"]) == (payload["holder"], term, payload["ttl"])
+            and end(after) == time + payload["ttl"]
+            and (before is None or after["token"] != before["token"])
+        )
+    elif kind == "lease-released":
+        lawful = False
+    else:
+        lawful = trailer == (None if before is None else f"-; term={before['term']}")
+    return None if lawful else "lease"

@@ -32,6 +32,9 @@ PAYLOADS: list[tuple[str, dict[str, Any]]] = [
     ("overlay-revised", {"base_rev": "r2", "body": BODY, "overlay_id": "o1"}),
     ("overlay-closed", {"outcome": "applied", "overlay_id": "o1", "result_rev": "r3"}),
     ("decision-revoked", {"decision": ID}),
+    ("lease-acquired", {"holder": "node-a", "ttl": 300}),
+    ("lease-released", {"holder": "node-a"}),
+    ("intent-refused", {"decision": ID, "reason": "too late\nfor it"}),
     ("x-acme-tag", {"page": "s:P", "deep": [{"a": [1, True, None, "\n"]}]}),
 ]
 
@@ -57,6 +60,8 @@ HOSTILE: list[Any] = [
     2**53,
     -(2**53),
     10**30,
+    31_536_000,
+    31_536_001,
     "",
     " ",
     "a",
@@ -261,7 +266,7 @@ def test_anything_in_any_place(doc: dict[str, Any]) -> None:
 
 
 def test_every_payload_under_every_type() -> None:
-    kinds = [*(kind for kind, _ in PAYLOADS), "lease-acquired", "x-a", ""]
+    kinds = [*(kind for kind, _ in PAYLOADS), "lease-renewed", "x-a", ""]
     accepted = [(kind, of) for kind in kinds for of, payload in PAYLOADS if agree(line_of(decided(kind, payload)))]
     assert [pair for pair in accepted if not pair[0].startswith("x-")] == [(k, k) for k, _ in PAYLOADS[:-1]]
     assert len([pair for pair in accepted if pair[0] == "x-acme-tag"]) == len(PAYLOADS)

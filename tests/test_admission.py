@@ -15,9 +15,10 @@ NOW = 1795341600  # 2026-11-22T10:00:00Z
 DOC = {"at": "2026-11-22T10:00:00.000000Z", "type": "alias-set", "payload": {}}
 
 
-def commit(appended: int = NOW, files: tuple[File, ...] = ()) -> Commit:
+def commit(appended: int = NOW, files: tuple[File, ...] = (), lease: str | None = None) -> Commit:
     made = Commit.unread("c" * 40)
     made.appended = appended
+    made.lease = lease
     made.files = files
     return made
 
@@ -41,6 +42,7 @@ def test_defaults_need_no_configuration() -> None:
     assert settings.lease_max_ttl == 3600
     assert settings.read_only is False
     assert settings.primary == ""
+    assert settings.sequencing is False
 
 
 def test_settings_are_read_as_git_writes_them() -> None:
@@ -53,8 +55,12 @@ def test_settings_are_read_as_git_writes_them() -> None:
             "coordjournal.leasemaxttl": "60",
             "coordjournal.readonly": "on",
             "coordjournal.primary": "https://example.org/wiki.git",
+            "receive.procreceiverefs": "refs/for\nrefs/append",
         }
     )
+    assert settings.sequencing
+    for other in ("refs/for", "refs/append/garden", "refs/appendix", ""):
+        assert not Settings.from_config({"receive.procreceiverefs": other}).sequencing
     assert settings.strict
     assert settings.decision_bytes == 8192
     assert settings.attachment_bytes == 2 * 1024 * 1024
@@ -142,6 +148,75 @@ def test_decided_after_it_was_appended() -> None:
         admission.check, DOC | {"at": "2026-11-22T10:01:01.000000Z"}, None, commit(), NOW, Settings(), no_extension
     )
     assert (refusal.code, refusal.place) == ("clock", "at")
+
+
+HELD = "node-a/5f0c; term=1; ttl=300; until=2026-11-22T10:00:00Z"  # until NOW
+
+
+def test_what_ends_a_lease_waits_for_the_servers_clock() -> None:
+    """Without the skew that everybody else is allowed: a holder within it then knows that its lease has ended."""
+    parent = commit(NOW - 300, lease=HELD)
+    for at, now in ((NOW, NOW), (NOW, NOW + 9), (NOW + 9, NOW + 9)):
+        admission.check(DOC, parent, commit(at), now, Settings(), no_extension)
+    for at, now in ((NOW, NOW - 1), (NOW, NOW - 60), (NOW + 1, NOW)):
+        refusal = refused(admission.check, DOC, parent, commit(at), now, Settings(), no_extension)
+        assert (refusal.code, refusal.place) == ("clock", "header committer")
+        assert "the lease of 'node-a'" in refusal.what
+    admission.check(DOC, parent, commit(NOW - 1), NOW - 61, Settings(), no_extension)  # it is in force
+
+
+def test_a_lease_that_was_given_back_is_waited_for_by_nobody() -> None:
+    for lease in (HELD, "-; term=1", None):
+        admission.check(DOC, commit(NOW, lease=lease), commit(NOW + 60), NOW, Settings(), no_extension)
+        refusal = refused(
+            admission.check, DOC, commit(NOW, lease=lease), commit(NOW + 61), NOW, Settings(), no_extension
+        )
+        assert refusal.code == "clock"
+
+
+def test_a_lease_is_long_enough_for_the_clocks_and_no_longer_than_allowed() -> None:
+    settings = Settings(clock_skew=30, lease_max_ttl=90)
+    for ttl, lawful in ((59, False), (60, True), (90, True), (91, False)):
+        doc = DOC | {"type": "lease-acquired", "payload": {"holder": "node-a", "ttl": ttl}}
+        if lawful:
+            admission.check(doc, None, commit(), NOW, settings, no_extension)
+            admission.check_intent(doc, NOW, settings, no_extension)
+            continue
+        for refusal in (
+            refused(admission.check, doc, None, commit(), NOW, settings, no_extension),
+            refused(admission.check_intent, doc, NOW, settings, no_extension),
+        ):
+            assert (refusal.code, refusal.place) == ("lease", "payload.ttl")
+            assert "from 60 s, twice the clock skew, to 90 s" in refusal.what
+
+
+def test_the_order_of_the_rules() -> None:
+    """The append time, the end of a lease, the ttl, the decision's time."""
+    doc = DOC | {"type": "lease-acquired", "payload": {"ttl": 1}, "at": "2027-01-01T00:00:00.000000Z"}
+    held = commit(NOW - 300, lease=HELD)
+    steps = [
+        (held, NOW + 61, doc, "more than 60 s after the server's"),
+        (held, NOW + 60, doc, "what follows the lease"),
+        (held, NOW, doc, "a ttl of 1 s"),
+        (held, NOW, doc | {"payload": {"ttl": 300}}, "after it was appended"),
+    ]
+    for parent, at, asked, words in steps:
+        assert words in refused(admission.check, asked, parent, commit(at), NOW, Settings(), no_extension).what
+
+
+def test_an_intent_is_judged_by_the_time_it_arrives() -> None:
+    admission.check_intent(DOC | {"at": "2026-11-22T10:01:00.999999Z"}, NOW, Settings(), no_extension)
+    late = DOC | {"at": "2026-11-22T10:01:01.000000Z"}
+    refusal = refused(admission.check_intent, late, NOW, Settings(), no_extension)
+    assert (refusal.code, refusal.place) == ("clock", "at")
+    for kind in ("lease-released", "intent-refused"):
+        refusal = refused(admission.check_intent, late | {"type": kind}, NOW, Settings(), no_extension)
+        assert (refusal.code, refusal.place) == ("lease", "type")
+        assert "the holder of the lease stamps it itself" in refusal.what
+    asked = []
+    doc = DOC | {"type": "x-acme-tag", "payload": {"page": "s:P"}}
+    admission.check_intent(doc, NOW, Settings(), lambda kind, payload: asked.append((kind, payload)))
+    assert asked == [("x-acme-tag", {"page": "s:P"})]
 
 
 def test_an_extension_is_judged_by_whoever_knows_its_schema() -> None:

@@ -23,11 +23,14 @@ ROOT = str(Path(coordjournal.__file__).parent.parent)
 # -- the file --------------------------------------------------------------------------------------------------------
 
 
+LEASES = (None, 'no"de ß/5f0c; term=1; ttl=300; until=2026-11-22T10:00:00Z', "-; term=1")
+
+
 def some(first: int, count: int) -> tuple[list[Record], list[bytes]]:
     """Records and the JSON lines of their decisions."""
     lines = [b'{"id":"%d","payload":{"alias":"\xc3\x9f"}}' % n for n in range(first, first + count)]
     records = [
-        (f"{n:040x}", 1_700_000_000 + n, 'no"de ß', {"id": str(n), "payload": {"alias": "ß"}})
+        (f"{n:040x}", 1_700_000_000 + n, 'no"de ß', {"id": str(n), "payload": {"alias": "ß"}}, LEASES[n % 3])
         for n in range(first, first + count)
     ]
     return records, lines

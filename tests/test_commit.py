@@ -51,6 +51,7 @@ def refused(raw: bytes, oid: str = "0" * 40) -> Refused:
     st.dictionaries(st.sampled_from("abc"), texts),
     st.none() | st.integers(0, 10**15 - 1),
     st.sampled_from(["", "a@b", "x y"]),
+    st.none() | texts,
 )
 def test_parse_is_the_inverse_of_build(
     oids: tuple[str, str, str],
@@ -63,16 +64,19 @@ def test_parse_is_the_inverse_of_build(
     value: dict[str, str],
     seq: int | None,
     email: str,
+    lease: str | None,
 ) -> None:
     oid, tree, parent = oids
     line = dumps(value)
-    raw = commit.build(tree, None if root else parent, actor, authored, appender, appended, subject, line, seq, email)
+    up = None if root else parent
+    raw = commit.build(tree, up, actor, authored, appender, appended, subject, line, seq, email, lease)
     found = commit.parse(oid, raw)
     assert found.oid == oid
     assert found.tree == tree
     assert found.parent == (None if root else parent)
     assert (found.actor, found.authored, found.appender, found.appended) == (actor, authored, appender, appended)
-    assert (found.subject, found.line, found.seq, found.lease) == (subject.encode(), line, seq, None)
+    trailers = (seq, None if seq is None else lease)  # an intent has none
+    assert (found.subject, found.line, (found.seq, found.lease)) == (subject.encode(), line, trailers)
     assert found.files is None
 
 
@@ -119,7 +123,7 @@ def test_any_bytes_parse_or_are_refused(raw: bytes) -> None:
             assert refusal.code in ("bad-commit", "merge")
 
 
-def test_a_lease_trailer_is_read_though_none_is_lawful_yet() -> None:
+def test_any_lease_trailer_is_read_and_left_to_the_law() -> None:
     found = commit.parse("0" * 40, example() + "Lease: node-a/5f0c; term=3 é\n".encode())
     assert (found.seq, found.lease) == (1, "node-a/5f0c; term=3 é")
 
@@ -153,6 +157,15 @@ payloads = st.one_of(
     st.tuples(
         st.just("fork-made"),
         st.fixed_dictionaries({"source": texts, "fork": texts}, optional={"source_rev": texts}),
+    ),
+    st.tuples(
+        st.just("lease-acquired"),
+        st.fixed_dictionaries({"holder": texts.filter(is_ident), "ttl": st.integers(1, 31_536_000)}),
+    ),
+    st.tuples(st.just("lease-released"), st.fixed_dictionaries({"holder": texts.filter(is_ident)})),
+    st.tuples(
+        st.just("intent-refused"),
+        st.fixed_dictionaries({"decision": texts, "reason": st.lists(texts, min_size=1, max_size=3).map("\n".join)}),
     ),
     st.tuples(
         st.just("overlay-created"),

@@ -20,7 +20,10 @@ from coordjournal.decision import (
     Decision,
     DecisionRevoked,
     ForkMade,
+    IntentRefused,
     Landed,
+    LeaseAcquired,
+    LeaseReleased,
     MergeDecided,
     OverlayClosed,
     OverlayCreated,
@@ -56,6 +59,9 @@ def decided(payload: Payload, **more: Any) -> Decision:
         (OverlayClosed("o", "discarded"), {"overlay_id": "o", "outcome": "discarded"}),
         (OverlayClosed("o", "applied", "r2"), {"overlay_id": "o", "outcome": "applied", "result_rev": "r2"}),
         (DecisionRevoked(ID), {"decision": ID}),
+        (LeaseAcquired("node-a", 300), {"holder": "node-a", "ttl": 300}),
+        (LeaseReleased("node-a"), {"holder": "node-a"}),
+        (IntentRefused(ID, "too\nlate"), {"decision": ID, "reason": "too\nlate"}),
     ],
 )
 def test_payloads_are_what_the_schemas_allow(payload: Payload, due: dict[str, Any]) -> None:
@@ -110,6 +116,8 @@ def test_a_landed_decision_says_where_it_is() -> None:
     assert shown["appended"] == "2026-11-22T10:00:01.000000Z"
     assert shown["appender"] == "node-a"
     assert shown["id"] == ID
+    assert "lease" not in shown
+    assert Landed(7, "c" * 40, 1, "a", decided(LeaseReleased("a")), "-; term=1").json()["lease"] == "-; term=1"
 
 
 @given(st.integers(0, (1 << 48) - 1), st.binary(min_size=10, max_size=10))

@@ -9,7 +9,7 @@ import pytest
 from coordjournal import canonical, text, timestamp
 from coordjournal.accept import accept
 from coordjournal.decision import Decision, Landed
-from coordjournal.index import NOT_REVOCABLE, VOID_REASONS, Index
+from coordjournal.index import VOID_REASONS, Index
 from coordjournal.state import CoordinationState, fold
 
 FILES = sorted((Path(__file__).parent.parent / "schemas" / "vectors" / "fold").glob("*.json"))
@@ -32,20 +32,22 @@ def landed(vector):
             timestamp.seconds(entry["appended"]),
             entry["appender"],
             Decision.from_json(entry["decision"]),
+            entry.get("lease"),
         )
         for entry in vector["log"]
     ]
 
 
 def records(vector):
-    return [(one.commit, one.appended, one.appender, one.decision.json()) for one in landed(vector)]
+    return [(one.commit, one.appended, one.appender, one.decision.json(), one.lease) for one in landed(vector)]
 
 
 def test_it_is_a_log(vector):
     assert set(vector) - OPTIONAL == KEYS
     latest = 0
+    before = None
     for seq, entry in enumerate(vector["log"]):
-        assert set(entry) == {"seq", "commit", "appended", "appender", "decision"}
+        assert set(entry) - {"lease"} == {"seq", "commit", "appended", "appender", "decision"}
         assert entry["seq"] == seq
         assert len(entry["commit"]) == 40
         assert int(entry["commit"], 16)
@@ -55,8 +57,10 @@ def test_it_is_a_log(vector):
         assert text.is_ident(entry["appender"])
         doc = entry["decision"]
         assert canonical.loads(canonical.dumps(doc)) == doc
-        # Format 1 only draws the place of the types that cannot be revoked; the rest of such a decision is judged.
-        assert accept(doc | {"type": "x-for-now"} if doc["type"] in NOT_REVOCABLE else doc)
+        assert accept(doc)
+        placed = (entry["appender"], latest, entry.get("lease"), doc)
+        assert model.lease_code(before, placed) is None
+        before = placed
         assert timestamp.seconds(doc["at"]) <= latest
         assert doc["space"] == vector["space"]
 
@@ -83,7 +87,8 @@ def test_any_two_steps_give_the_same(vector):
 def test_the_naive_model_agrees(vector):
     log = [entry["decision"] for entry in vector["log"]]
     expected = {key: value for key, value in vector["state"].items() if key != "commit"}
-    assert model.state(log, space=vector["space"]) == expected
+    trailer = vector["log"][-1].get("lease") if log else None
+    assert model.state(log, space=vector["space"], trailer=trailer) == expected
 
 
 def test_other_views_are_the_expected_ones(vector):

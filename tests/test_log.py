@@ -21,9 +21,14 @@ DOC = {
 LINE = canonical.dumps(DOC)
 
 
-def raw(seq: int = 0, parent: str | None = None, appender: str = "node ß", line: bytes = LINE) -> bytes:
+LEASE = "node ß/5f0c; term=3; ttl=300; until=2026-11-22T10:05:00Z"
+
+
+def raw(
+    seq: int = 0, parent: str | None = None, appender: str = "node ß", line: bytes = LINE, lease: str | None = None
+) -> bytes:
     head = subject("alias-set", {"alias": "Größe", "target": "s:P"})
-    return build(EMPTY_TREE[40], parent, "alice", 1_700_000_000, appender, 1_700_000_007, head, line, seq)
+    return build(EMPTY_TREE[40], parent, "alice", 1_700_000_000, appender, 1_700_000_007, head, line, seq, lease=lease)
 
 
 def chain(count: int) -> list[tuple[str, bytes]]:
@@ -32,7 +37,17 @@ def chain(count: int) -> list[tuple[str, bytes]]:
 
 
 def test_a_record_is_what_the_fold_needs() -> None:
-    assert log.record("1" * 40, raw()) == ("1" * 40, 1_700_000_007, "node ß", DOC)
+    assert log.record("1" * 40, raw()) == ("1" * 40, 1_700_000_007, "node ß", DOC, None)
+    assert log.record("1" * 40, raw(lease=LEASE)) == ("1" * 40, 1_700_000_007, "node ß", DOC, LEASE)
+
+
+def test_nothing_but_a_trailer_is_taken_for_one() -> None:
+    """A reason that speaks of leases stands on one line; a subject may begin with anything."""
+    for lease in (None, "-; term=3"):
+        line = canonical.dumps({**DOC, "reason": "x\nLease: -; term=1\n\nSeq: 7\n"})
+        commit = raw(8, line=line, lease=lease).replace(b"alias-set: ", b"Lease: ", 1)
+        assert log.record("1" * 40, commit)[4] == lease
+        assert log.seq_of(commit) == 8
 
 
 def test_a_signature_is_passed_over() -> None:
@@ -93,6 +108,8 @@ def test_a_landed_decision_is_its_record_at_its_place() -> None:
     landed = log.landed(7, log.record("1" * 40, raw(7)))
     assert (landed.seq, landed.commit, landed.appended, landed.appender) == (7, "1" * 40, 1_700_000_007, "node ß")
     assert landed.decision.json() == DOC
+    assert landed.lease is None
+    assert log.landed(7, log.record("1" * 40, raw(7, lease=LEASE))).lease == LEASE
     assert [item.seq for item in log.numbered(chain(4), 3)] == [3, 4, 5, 6]
 
 

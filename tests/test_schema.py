@@ -16,6 +16,7 @@ from coordjournal.errors import CoordjournalError, Refused
 FOLDER = Path(__file__).resolve().parents[1] / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 BODY = {"bytes": 1, "sha256": "0" * 64}
+LEASE = {"holder": "node-a", "ttl": 300}
 OVERLAY = {"overlay_id": "o", "target": "t", "base_rev": None, "body": BODY}
 
 
@@ -94,6 +95,10 @@ def test_a_lawful_line_is_its_decision() -> None:
             "payload.body.bytes",
             "-1 is less than the minimum of 0",
         ),
+        ({"type": "lease-acquired", "payload": LEASE | {"ttl": 0}}, "payload.ttl", "0 is less than the minimum of 1"),
+        ({"type": "lease-acquired", "payload": LEASE | {"holder": "a;b"}}, "payload.holder", "character 2 of 'a;b'"),
+        ({"type": "lease-released", "payload": LEASE}, "payload", "not allowed here: 'ttl'"),
+        ({"type": "intent-refused", "payload": {}}, "payload", "missing: 'decision', 'reason'"),
     ],
 )
 def test_a_refusal_is_a_sentence_about_a_place(change: dict[str, Any], place: str, words: str) -> None:

@@ -30,6 +30,7 @@ from coordjournal.errors import DecisionNotFound
 from coordjournal.extensions import BrokenPlugin, load_extensions
 from coordjournal.index import VOID_REASONS, Index
 from coordjournal.state import CoordinationState, ForkEdge, Overlay, Void, fold
+from coordjournal.trailer import Lease
 
 SET_A = ("alias-set", {"alias": "A", "target": "p"})
 SET_A_Q = ("alias-set", {"alias": "A", "target": "q"})
@@ -80,7 +81,8 @@ def seqs(why):
 
 def modelled(log, without=()):
     commit = records(log)[-1][0] if log else None
-    return {**model.state(log, without, MODEL_PLUGINS, SPACE), "commit": commit}
+    trailer = records(log)[-1][4] if log else None
+    return {**model.state(log, without, MODEL_PLUGINS, SPACE, trailer), "commit": commit}
 
 
 # -- against the model ---------------------------------------------------------------------------------------------
@@ -147,7 +149,7 @@ def test_without_is_what_revoking_afterwards_would_give(log, left_out):
     for key, value in less.json().items():
         if key == "void":
             assert value == [void for void in after["void"] if void["seq"] < len(log)]
-        elif key not in ("seq", "commit"):
+        elif key not in ("seq", "commit", "lease"):
             assert value == after[key]
 
 
@@ -274,6 +276,26 @@ def test_a_state_says_where_it_is():
     assert (state.space, state.seq, state.commit, state.appended) == (SPACE, 0, "00000000" + "c" * 32, 1000)
 
 
+def test_the_lease_is_what_the_last_trailer_says():
+    state = of(*[SET_A] * 5)
+    assert [state.as_of(seq).lease for seq in (-1, 0, 1)] == [None, None, None]
+    assert state.as_of(2).lease == Lease("", "", 2, 0, 0)
+    assert state.as_of(3).lease == Lease("org/node", "5f0c", 3, 300, 1795341603)
+    assert state.as_of(3).json()["lease"] == {
+        "holder": "org/node",
+        "term": 3,
+        "token": "5f0c",
+        "ttl": 300,
+        "until": "2026-11-22T10:00:03Z",
+    }
+    assert state.as_of(4).json()["lease"] == {"holder": None, "term": 4, "token": None, "ttl": None, "until": None}
+    assert state.as_of_time(1001).lease == state.as_of(3).lease
+    assert state.without([3]).as_of(3).lease == state.as_of(3).lease
+    assert [state.landed(seq).lease for seq in (1, 2)] == [None, "-; term=2"]
+    assert state.landed(3).json()["lease"] == "org/node/5f0c; term=3; ttl=300; until=2026-11-22T10:00:03Z"
+    assert fold(state.landed(seq) for seq in range(4)).lease == state.as_of(3).lease
+
+
 # -- revocation ----------------------------------------------------------------------------------------------------
 
 
@@ -391,7 +413,7 @@ def test_a_space_with_an_at_sign_is_named_too():
 
 def test_a_number_that_is_no_seq_may_begin_a_commit():
     index = Index(SPACE)
-    index.extend([("1234" + "c" * 36, 1, "server", log_of(SET_A)[0])])
+    index.extend([("1234" + "c" * 36, 1, "server", log_of(SET_A)[0], None)])
     assert CoordinationState(index).find("1234").seq == 0
 
 

@@ -248,14 +248,14 @@ def _plain(repo, targets, object_format="sha1"):
     run("git", "init", "--quiet", "--bare", f"--object-format={object_format}", repo)
     parent = None
     for seq, (target, more) in enumerate(targets):
-        payload = {"alias": "Home", "target": target}
+        kind, payload = more.get("decision", ("alias-set", {"alias": "Home", "target": target}))
         doc = {"actor": "alice", "at": AT, "id": more.get("id", IDS[seq]), "payload": payload}
-        doc |= {"space": "garden", "type": "alias-set", "v": 1}
+        doc |= {"space": "garden", "type": kind, "v": 1}
         second = timestamp.seconds(AT)
         tree = commit.EMPTY_TREE[40 if object_format == "sha1" else 64]
         raw = commit.build(
-            tree, parent, "alice", second, "host", second + seq, commit.subject("alias-set", payload),
-            canonical.dumps(doc), seq,
+            tree, parent, "alice", second, "host", second + seq, commit.subject(kind, payload),
+            canonical.dumps(doc), seq, lease=more.get("lease"),
         )  # fmt: skip
         header, _, message = raw.partition(b"\n\n")
         lines = header.split(b"\n")
@@ -293,6 +293,60 @@ def test_emails_zones_and_signatures_come_along(tmp_path):
     assert target.store.tips() == source.store.tips()
     assert dumped(target) == lines
     git(tmp_path / "t.git", "fsck", "--strict")
+
+
+LEASED = [
+    ("a", {}),
+    (
+        "",
+        {
+            "decision": ("lease-acquired", {"holder": "org/node ß", "ttl": 300}),
+            "lease": "org/node ß/5f0c; term=1; ttl=300; until=2026-11-22T10:05:01Z",
+        },
+    ),
+    ("b", {"lease": "org/node ß/5f0c; term=1; ttl=300; until=2026-11-22T10:05:02Z"}),
+    (
+        "",
+        {
+            "decision": ("lease-released", {"holder": "org/node ß"}),
+            "lease": "org/node ß/5f0c; term=1; ttl=300; until=2026-11-22T10:00:03Z",
+        },
+    ),
+    ("c", {"lease": "-; term=1"}),
+]
+
+
+@pytest.mark.parametrize("ours", ["sha1", "sha256"])
+def test_leases_come_along_byte_for_byte(tmp_path, ours):
+    source = Journal.open(_plain(tmp_path / "s.git", LEASED))
+    lines = dumped(source)
+    assert [json.loads(line).get("lease") for line in lines] == [more.get("lease") for _, more in LEASED]
+    assert "lease" not in json.loads(lines[0])
+    run("git", "init", "--quiet", "--bare", f"--object-format={ours}", tmp_path / "t.git")
+    target = Journal.open(tmp_path / "t.git")
+    for part in (lines[:3], lines) if ours == "sha1" else (lines,):
+        planned = brought(target, part)
+        last = LEASED[len(part) - 1][1]["lease"]
+        assert str(planned.after({}).lease) == str(target.space("garden").state().lease) == last
+    assert (target.store.tips() == source.store.tips()) == (ours == "sha1")
+    for seq, (_, more) in enumerate(LEASED):
+        shown = git(tmp_path / "t.git", "cat-file", "-p", f"refs/spaces/garden~{len(LEASED) - 1 - seq}")
+        assert shown.endswith(f"Seq: {seq}" + (f"\nLease: {more['lease']}" if "lease" in more else ""))
+
+
+def test_a_lease_that_was_changed_or_does_not_follow_is_refused(tmp_path):
+    lines = dumped(Journal.open(_plain(tmp_path / "s.git", LEASED)))
+    for change in (
+        {"lease": None},
+        {"lease": "-; term=1"},
+        {"lease": LEASED[2][1]["lease"] + "\n"},
+        {"lease": "\ud800"},
+    ):
+        assert refused(changed(lines, 1, **change)).line == 2
+    assert "lease is not text" in str(refused(changed(lines, 1, lease=3)))
+    unlawful = _plain(tmp_path / "u.git", [LEASED[0], (LEASED[2][0], LEASED[2][1])])
+    error = refused(dumped(Journal.open(unlawful)))
+    assert (error.line, error.refusal.code, error.refusal.place) == (2, "lease", "trailer Lease")
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [("sha1", "sha256"), ("sha256", "sha1"), ("sha256", "sha256")])

@@ -15,7 +15,7 @@ import pytest
 from support import decide, git, push, run
 from vectors import make
 
-from coordjournal import accept, admission, canonical, commit, gitread, law, refs, schema, text, timestamp
+from coordjournal import accept, admission, canonical, commit, gitread, law, receive, refs, schema, text, timestamp
 from coordjournal.errors import Refused
 from coordjournal.index import VOID_REASONS
 
@@ -129,6 +129,36 @@ def test_refs_that_a_push_may_name(strict: bool, bare: Callable[..., Path], tmp_
     assert git(server, "for-each-ref", "refs/spaces") == ""  # nothing moves if anything is refused
 
 
+@pytest.mark.parametrize("case", read("refs.json")["sequenced"], ids=lambda case: case["ref"])
+def test_refs_that_a_push_may_name_where_intents_are_sequenced(case: dict[str, Any], tmp_path: Path) -> None:
+    run("git", "init", "-q", "--bare", tmp_path)
+    git(tmp_path, "config", "receive.procReceiveRefs", "refs/append")
+    space = case["met"].get("append") or case["met"].get("space", "x")
+    pushed = decide(tmp_path, space)
+    env = gitread.environment(str(tmp_path), os.environ)
+    with gitread.Objects(env) as objects:
+        refusals = list(receive.judge([("0" * 40, pushed, case["ref"])], env, objects))
+        assert [refusal.code for refusal in refusals] == ([case["met"]["code"]] if "code" in case["met"] else [])
+        if "append" in case["met"]:
+            for updates in (
+                [(pushed, "0" * 40, case["ref"])],
+                [("0" * 40, pushed, case["ref"]), ("0" * 40, pushed, "refs/heads/x")],
+            ):
+                assert [refusal.code for refusal in receive.judge(updates, env, objects)] == ["bad-ref"]
+
+
+def test_refs_of_intents_that_wait(tmp_path: Path) -> None:
+    cases = read("refs.json")["intents"]
+    run("git", "init", "-q", "--bare", tmp_path)
+    blob = git(tmp_path, "hash-object", "-w", "--stdin")
+    for case in cases:
+        assert case["ref"] == f"{refs.INTENTS}{refs.encode_space(case['space'])}/{case['arrival']:016}-{case['id']}"
+        assert accept.is_id(case["id"])
+        git(tmp_path, "update-ref", case["ref"], blob)
+    listed = git(tmp_path, "for-each-ref", "--format=%(refname)", "refs/intents/garden/").split("\n")
+    assert listed == [case["ref"] for case in cases if case["space"] == "garden"]  # git's order is that of arrival
+
+
 def test_git_takes_every_ref(tmp_path: Path) -> None:
     names = [refs.SPACES + case["ref"] for case in read("refs.json")["spaces"]]
     assert run("git", "init", "-q", "--bare", tmp_path).returncode == 0
@@ -191,14 +221,35 @@ def test_admission() -> None:
         if case["parent_appended"] is not None:
             parent = commit.Commit.unread("b" * 40)
             parent.appended = case["parent_appended"]
+            parent.lease = case["parent_lease"]
         doc = {"at": case["at"], "type": "alias-set"}
         settings = admission.Settings(clock_skew=case["clock_skew"])
-        code = None
-        try:
-            admission.check(doc, parent, child, case["now"], settings, lambda kind, payload: None)
-        except Refused as refusal:
-            code = refusal.code
-        assert code == case["code"], case["about"]
+        assert _code(admission.check, doc, parent, child, case["now"], settings) == case["code"], case["about"]
+    assert {case["code"] for case in read("admission.json")["cases"]} == {None, "clock"}
+
+
+def test_admission_of_leases() -> None:
+    child = commit.Commit.unread("c" * 40)
+    child.appended = 1795341600
+    for case in read("admission.json")["ttls"]:
+        settings = admission.Settings(clock_skew=case["clock_skew"], lease_max_ttl=case["lease_max_ttl"])
+        doc = {"at": "2026-11-22T10:00:00.000000Z", "type": "lease-acquired", "payload": {"ttl": case["ttl"]}}
+        assert _code(admission.check, doc, None, child, child.appended, settings) == case["code"], case
+
+
+def test_admission_of_intents() -> None:
+    for case in read("admission.json")["intents"]:
+        settings = admission.Settings(clock_skew=case["clock_skew"], lease_max_ttl=case["lease_max_ttl"])
+        doc = {"at": case["at"], "type": case["type"], "payload": {"ttl": case.get("ttl")}}
+        assert _code(admission.check_intent, doc, case["now"], settings) == case["code"], case["about"]
+
+
+def _code(check: Callable[..., None], *asked: Any) -> str | None:
+    try:
+        check(*asked, lambda kind, payload: None)
+    except Refused as refusal:
+        return refusal.code
+    return None
 
 
 # -- commits ---------------------------------------------------------------------------------------------------------
@@ -212,7 +263,8 @@ def judge(case: dict[str, Any]) -> dict[str, Any]:
             commit.File(file["mode"], file["name"], file["oid"], file["size"], file["sha256"]) for file in case["files"]
         )
     doc = law.check(case["space"], parent, child)
-    return {"accept": True, "seq": child.seq, "decision": doc}
+    lease = {} if child.lease is None else {"lease": child.lease}
+    return {"accept": True, "seq": child.seq, "decision": doc, **lease}
 
 
 @pytest.mark.parametrize("case", COMMITS["cases"], ids=lambda case: case["name"])
@@ -222,12 +274,13 @@ def test_commits(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(law, "accept", lambda doc: False)  # the schemas alone judge
         if "accept" in case:
             found = judge(case)
-            due = {key: case[key] for key in found}
+            due = {key: case[key] for key in ("accept", "seq", "decision", "lease") if key in case}
             assert canonical.dumps(found) == canonical.dumps(due)
         else:
             with pytest.raises(Refused) as caught:
                 judge(case)
             assert caught.value.code == case["code"]
+            assert caught.value.place == case.get("place", caught.value.place)
             assert caught.value.what
             assert len(str(caught.value)) < 1000
 
@@ -237,12 +290,15 @@ def test_every_code_of_the_law_has_cases() -> None:
     few = {code: codes.count(code) for code in codes}
     assert min(few.values()) >= 2
     assert few["bad-commit"] > 100
+    assert few["lease"] > 90
+    assert few["lease-held"] > 15
     assert set(few) == {
         "attachment",
         "author",
         "bad-commit",
         "bad-json",
         "lease",
+        "lease-held",
         "merge",
         "not-canonical",
         "not-fast-forward",
@@ -276,7 +332,7 @@ def test_intents_are_commits_without_a_place() -> None:
         if case["name"] == "seq: an intent":
             intent = commit.parse(case["oid"], raw(case["commit"]))
             assert intent.seq is None
-            assert law.decision(intent.line)["type"] == "alias-set"
+            assert law.intent("garden", intent)["type"] == "alias-set"
             break
     else:
         pytest.fail("no such case")

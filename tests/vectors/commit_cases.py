@@ -74,6 +74,10 @@ def _raw(
     return f"{head}\n{subject}\n\n{line}\n{down}".encode()
 
 
+def trailers(seq: int, lease: str | None) -> str:
+    return f"Seq: {seq}" + (f"\nLease: {lease}" if lease is not None else "")
+
+
 class Log:
     """A log that grows by lawful decisions, each of which becomes a case."""
 
@@ -83,14 +87,22 @@ class Log:
         self.seq = 0
 
     def add(
-        self, name: str, subject: str, doc: dict[str, Any], files: tuple[File, ...] = (), about: str = "", **more: str
+        self,
+        name: str,
+        subject: str,
+        doc: dict[str, Any],
+        files: tuple[File, ...] = (),
+        about: str = "",
+        lease: str | None = None,
+        **more: str,
     ) -> bytes:
         more.setdefault("committer", f"node-a <> {_T + 1 + self.seq} +0000")
         parent = self.tip["oid"] if self.tip else None
         tree = _tree(files, self.width)
-        raw = _raw(subject, _line(doc), seq=f"Seq: {self.seq}", tree=tree, parent=parent, **more)
+        raw = _raw(subject, _line(doc), seq=trailers(self.seq, lease), tree=tree, parent=parent, **more)
         self.cases.append(_case(name, self.space, raw, self.tip, files, about, self.width))
         self.cases[-1] |= {"accept": True, "seq": self.seq, "decision": doc}
+        self.cases[-1] |= {"lease": lease} if lease is not None else {}
         self.tip = {"oid": _object_name("commit", raw, self.width), "commit": raw}
         self.seq += 1
         return raw
@@ -522,6 +534,9 @@ def _bad_commits(refused: _Refused) -> None:
     bad("the reserved trailer Signature", seq, "\n\nSeq: 1\nSignature: x\n")
     bad("Seq twice", seq, "\n\nSeq: 1\nSeq: 1\n")
     bad("Lease before Seq", seq, "\n\nLease: -; term=0\nSeq: 1\n")
+    bad("Lease without Seq", seq, "\n\nLease: -; term=1\n", about="an intent has no trailers at all")
+    bad("Lease twice", seq, "\n\nSeq: 1\nLease: -; term=1\nLease: -; term=1\n")
+    bad("no space behind Lease:", seq, "\n\nSeq: 1\nLease:-; term=1\n")
     bad("a trailer behind Lease", seq, "\n\nSeq: 1\nLease: -; term=0\nNote: x\n")
     bad("a Lease that is not UTF-8", seq, b"\n\nSeq: 1\nLease: \xff\n")
 
@@ -649,12 +664,27 @@ def _bad_schemas(refused: _Refused) -> None:
     refused.payload("result_rev null", "overlay-closed", {"outcome": "applied", "overlay_id": "o1", "result_rev": None})
     refused.payload("a commit for the id", "decision-revoked", {"decision": "0" * 40})
     refused.payload("a Seq for the id", "decision-revoked", {"decision": 7})
+    lease = {"holder": "node-a", "ttl": 300}
+    refused.payload("no holder", "lease-acquired", {"ttl": 300})
+    refused.payload("no ttl", "lease-acquired", {"holder": "node-a"})
+    refused.payload("ttl 0", "lease-acquired", lease | {"ttl": 0})
+    refused.payload("ttl true", "lease-acquired", lease | {"ttl": True})
+    refused.payload("ttl text", "lease-acquired", lease | {"ttl": "300"})
+    refused.payload("ttl of more than a year", "lease-acquired", lease | {"ttl": 31_536_001})
+    refused.payload("holder a hyphen", "lease-acquired", lease | {"holder": "-"})
+    refused.payload("holder with a semicolon", "lease-acquired", lease | {"holder": "node;a"})
+    refused.payload("holder of 201 bytes", "lease-acquired", lease | {"holder": "n" * 201})
+    refused.payload("a token", "lease-acquired", lease | {"token": "5f0c"})
+    refused.payload("no holder", "lease-released", {})
+    refused.payload("a ttl", "lease-released", lease)
+    refused.payload("no reason", "intent-refused", {"decision": f"{_ID}000000000000"})
+    refused.payload("no decision", "intent-refused", {"reason": "too late"})
+    refused.payload("reason empty", "intent-refused", {"decision": f"{_ID}000000000000", "reason": ""})
+    refused.payload("a commit for the id", "intent-refused", {"decision": "0" * 40, "reason": "too late"})
 
     long = "x-" + "a" * 97 + "-b"
-    for kind in ("", "alias", "Alias-set", "alias-set ", "x-acme", "x-Acme-tag", "x-acme-tag\n", long):
+    for kind in ("", "alias", "Alias-set", "alias-set ", "x-acme", "x-Acme-tag", "x-acme-tag\n", "lease-renewed", long):
         refused.doc("unknown-type", f"{kind[:20]!r}", type=kind)
-    for kind in ("lease-acquired", "lease-released", "intent-refused"):
-        refused.doc("unknown-type", kind, type=kind, about="reserved: not yet a part of the format")
 
 
 def _bad_places(refused: _Refused) -> None:
@@ -723,16 +753,6 @@ def _bad_places(refused: _Refused) -> None:
     )
     refused.add("time", "in 1970", f"node-a <> {_T + 2}", "node-a <> 0")
 
-    refused.add("lease", "a free one", seq, "\n\nSeq: 1\nLease: -; term=0\n")
-    refused.add(
-        "lease",
-        "a held one",
-        seq,
-        "\n\nSeq: 1\nLease: node-a/5f0c; term=3; ttl=300; until=2026-11-22T10:05:00Z\n",
-        about="the trailer's place is reserved; no lease is lawful yet",
-    )
-    refused.add("lease", "an empty one", seq, "\n\nSeq: 1\nLease: \n")
-
 
 def _bad_trees(refused: _Refused) -> None:
     assert refused.parent is not None
@@ -795,14 +815,16 @@ def _refusals() -> list[dict[str, Any]]:
     return cases
 
 
-def document() -> dict[str, Any]:
-    cases = [*_lawful(), *_refusals()]
+def document(more: list[dict[str, Any]]) -> dict[str, Any]:
+    """The cases of this file and ``more``."""
+    cases = [*_lawful(), *_refusals(), *more]
     parents = {case["parent"]["oid"]: case["parent"]["commit"] for case in cases if case["parent"]}
     for case in cases:
         case["parent"] = case["parent"] and case["parent"]["oid"]
     return {
         "about": "docs/format.md, 'Commit' and 'The law'. Each case: may this commit follow that parent (null: it is "
-        "the first) in the log of the space? accept with the decision and its seq, or the code. parents: the bytes of "
+        "the first) in the log of the space? accept with the decision, its seq and, where there is one, its lease; or "
+        "the code, and for some cases the place that this implementation names with it. parents: the bytes of "
         "all parents, by object name. commit, parents and content are bytes: a string where they are UTF-8, else in "
         "base64. files: what the commit's tree holds; what is "
         "no file (40000) or has a mode of old (100664) is not measured.",

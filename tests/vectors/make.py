@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from . import admission_cases, canonical_cases, commit_cases, ref_cases, subject_cases, text_cases
+from . import admission_cases, canonical_cases, commit_cases, lease_cases, ref_cases, subject_cases, text_cases
 
 OUT = Path(__file__).resolve().parents[2] / "schemas" / "vectors"
 
@@ -23,7 +23,7 @@ def render() -> dict[str, str]:
     return {
         "admission.json": _page(admission_cases.document()),
         "canonical.json": _page(canonical_cases.document()),
-        "commits.json": _page(commit_cases.document()),
+        "commits.json": _page(commit_cases.document(lease_cases.cases())),
         "refs.json": _page(ref_cases.document()),
         "subjects.json": _page(subject_cases.document()),
         "text.json": _page(text_cases.document()),

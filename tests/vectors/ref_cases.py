@@ -130,14 +130,67 @@ _REFS = [
 ]
 
 
+# The same where refs/append is sequenced; each pushed by itself. "append": intents or stamped commits of the space.
+_SEQUENCED: list[tuple[str, dict[str, str]]] = [
+    ("refs/append/garden", {"append": "garden"}),
+    ("refs/append/a%2Fb", {"append": "a/b"}),
+    ("refs/append/a/b", {"code": "bad-ref"}),
+    ("refs/append/Garden", {"code": "bad-ref"}),
+    ("refs/append/%67arden", {"code": "bad-ref"}),
+    ("refs/append/x.lock", {"code": "bad-ref"}),
+    ("refs/append", {"code": "bad-ref"}),
+    ("refs/heads/refs/append/garden", {"code": "bad-ref"}),
+    ("refs/intents/garden/1795341600000000-01935c2f-7b00-7000-8000-000000000000", {"code": "bad-ref"}),
+    ("refs/intents/garden", {"code": "bad-ref"}),
+    ("refs/spaces/garden", {"space": "garden"}),
+]
+
+# The space, when the intent arrived in microseconds since 1970, its id, its ref; in the order of arrival.
+_INTENTS = [
+    (
+        "garden",
+        0,
+        "01935c2f-7b00-7000-8000-00000000000f",
+        "refs/intents/garden/0000000000000000-01935c2f-7b00-7000-8000-00000000000f",
+    ),
+    (
+        "garden",
+        999_999_999_999_999,
+        "01935c2f-7b00-7000-8000-000000000001",
+        "refs/intents/garden/0999999999999999-01935c2f-7b00-7000-8000-000000000001",
+    ),
+    (
+        "garden",
+        1_795_341_600_000_000,
+        "01935c2f-7b00-7000-8000-000000000000",
+        "refs/intents/garden/1795341600000000-01935c2f-7b00-7000-8000-000000000000",
+    ),
+    (
+        "Größe/1",
+        1_795_341_600_000_001,
+        "01935c2f-7b00-7000-bfff-0123456789ab",
+        "refs/intents/%47r%C3%B6%C3%9Fe%2F1/1795341600000001-01935c2f-7b00-7000-bfff-0123456789ab",
+    ),
+    (
+        "😀" * 20,
+        9_999_999_999_999_999,
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",
+        f"refs/intents/{'%F0%9F%98%80' * 20}/9999999999999999-ffffffff-ffff-7fff-bfff-ffffffffffff",
+    ),
+]
+
+
 def document() -> dict[str, Any]:
     return {
         "about": "docs/format.md, 'Refs'. spaces: ids and their one spelling behind refs/spaces/. not_spaces: texts "
         "that are no space id. not_spellings: names that spell no space id, or spell one in a second way. refs: what "
         "a push to the ref is met with in a strict repository and in one that is not: the log of a space, a code, or "
-        "null where the ref is none of the journal's business.",
+        "null where the ref is none of the journal's business; without sequencing. sequenced: the same with it, of a "
+        "push of one ref. intents: the refs of intents that wait.",
         "spaces": [{"space": space, "ref": ref} for space, ref in _SPACES],
         "not_spaces": [{"space": space, "about": about} for space, about in _NOT_SPACES],
         "not_spellings": [{"ref": ref} | ({"about": about} if about else {}) for ref, about in _NOT_REFS],
         "refs": [{"ref": ref, "strict": strict, "otherwise": otherwise} for ref, strict, otherwise in _REFS],
+        "sequenced": [{"ref": ref, "met": met} for ref, met in _SEQUENCED],
+        "intents": [{"space": space, "arrival": arrival, "id": id, "ref": ref} for space, arrival, id, ref in _INTENTS],
     }
