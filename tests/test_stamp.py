@@ -16,6 +16,7 @@ from coordjournal.decision import Attachment, at_text, new_id
 from coordjournal.stamp import Stamped, stamp
 from coordjournal.store import object_name
 from coordjournal.timestamp import text
+from coordjournal.trailer import read
 
 NOW = 1_790_000_000
 
@@ -88,6 +89,27 @@ def test_a_batch_is_a_lawful_chain_behind_its_parent(count: int, ahead: int) -> 
         parent = child
 
 
+def test_a_batch_under_a_lease_carries_it_on() -> None:
+    (acquired,) = stamped(intent("lease-acquired", {"holder": "node-a", "ttl": 300})).commits
+    held = read(acquired.lease)
+    assert held is not None
+    assert (held.holder, held.term, held.ttl, held.until) == ("node-a", 1, 300, NOW + 300)
+    done = stamped(
+        intent(), intent(), intent("lease-released", {"holder": "node-a"}), intent(), parent=acquired, held=held
+    )
+    assert [commit.lease for commit in done.commits] == [
+        str(held),
+        str(held),
+        str(held.released(NOW)),
+        "-; term=1",
+    ]
+    with pytest.raises(Refused) as refused:
+        stamped(intent(), parent=acquired)
+    assert (refused.value.code, refused.value.seq) == ("lease-held", 1)
+    (late,) = stamped(intent(), parent=acquired, now=NOW + 300).commits
+    assert late.lease == "-; term=1"
+
+
 def test_nothing_of_nothing() -> None:
     done = stamped()
     assert (list(done.commits), list(done.objects)) == ([], [])
@@ -138,3 +160,23 @@ def test_an_extension_is_judged_by_its_schema_once() -> None:
 
 def test_the_present_is_when_nothing_else_is_said() -> None:
     assert stamped(intent(at=at_text(None, lambda: NOW * 10**9 + 123_456_789))).docs[0]["at"].endswith(".123456Z")
+
+
+def test_a_batch_goes_on_under_the_lease_that_it_acquires_and_renews() -> None:
+    acquired = intent("lease-acquired", {"holder": "node-a", "ttl": 300})
+    renewed = intent("lease-acquired", {"holder": "node-a", "ttl": 120})
+    commits = stamped(acquired, intent(), renewed, intent()).commits
+    leases = [read(commit.lease) for commit in commits]
+    assert [lease and lease.until - NOW for lease in leases] == [300, 300, 120, 120]
+
+
+def test_what_follows_a_lease_that_ran_out_is_stamped_early_enough_for_every_clock_within_the_skew() -> None:
+    (held,) = stamped(intent("lease-acquired", {"holder": "node-a", "ttl": 300})).commits
+    end = NOW + 300
+    for now, due in ((end, end), (end + 59, end), (end + 100, end + 40)):
+        (commit,) = stamped(intent(), parent=held, now=now, appender="node-b").commits
+        assert (commit.appended, commit.lease) == (due, "-; term=1")
+        assert due <= now - 60 or due == end
+    (released,) = stamped(intent("lease-released", {"holder": "node-a"}), parent=held, held=read(held.lease)).commits
+    (commit,) = stamped(intent(), parent=released, now=end, appender="node-b").commits
+    assert commit.appended == end
