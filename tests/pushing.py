@@ -13,7 +13,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +91,9 @@ def interpreter() -> str:
     return getattr(sys, "_base_executable", None) or sys.executable
 
 
-def render_hook(prefix: Path, python: str | None = None) -> str:
-    """The text of ``hooks/pre-receive`` as it is installed."""
-    template = (ROOT / "hooks" / "pre-receive").read_text("utf-8")
+def render_hook(prefix: Path, python: str | None = None, name: str = "pre-receive") -> str:
+    """The text of a hook, ``hooks/pre-receive`` unless told otherwise, as it is installed."""
+    template = (ROOT / "hooks" / name).read_text("utf-8")
     return template.replace("@PYTHON@", python or interpreter()).replace("@PREFIX@", str(prefix))
 
 
@@ -103,14 +105,17 @@ def write_program(path: Path, text: str) -> Path:
 
 
 class Server:
-    """A bare repository with the hook."""
+    """A bare repository with the hook; with ``sequencing`` also with the one that takes intents."""
 
-    def __init__(self, path: Path, prefix: Path, object_format: str = "sha1") -> None:
+    def __init__(self, path: Path, prefix: Path, object_format: str = "sha1", sequencing: bool = False) -> None:
         self.path = path
         self.object_format = object_format
         git(path.parent, "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", str(path))
         (path / "hooks").mkdir()
         self.hook = write_program(path / "hooks" / "pre-receive", render_hook(prefix))
+        if sequencing:
+            write_program(path / "hooks" / "proc-receive", render_hook(prefix, name="proc-receive"))
+            self.set("receive.procReceiveRefs", "refs/append")
 
     def git(self, *arguments: str, content: bytes = b"") -> bytes:
         return git(self.path, *arguments, content=content)
@@ -135,6 +140,76 @@ class Server:
         path = self.path / LOG
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def log(self, space: str = "garden") -> list["Landed"]:
+        """The decisions of a log, the first one first, taken apart without coordjournal."""
+        listed = run_git(self.path, ["rev-list", "--reverse", space_ref(space)])
+        if listed.returncode:
+            return []
+        batch = self.git("cat-file", "--batch", content=listed.stdout)
+        found = []
+        for oid in listed.stdout.decode().split():
+            head, _, batch = batch.partition(b"\n")
+            size = int(head.split()[2])
+            found.append(_landed(oid, batch[:size].decode()))
+            batch = batch[size + 1 :]
+        return found
+
+    def inbox(self, space: str = "garden") -> dict[str, str]:
+        """The refs of the inbox of a space in their order, without what all have in common, and their commits."""
+        folder = space_ref(space).replace("refs/spaces/", "refs/intents/") + "/"
+        return {name.removeprefix(folder): oid for name, oid in sorted(self.refs().items()) if name.startswith(folder)}
+
+    def locks(self) -> list[str]:
+        """The lock files of git that are there."""
+        return [str(path.relative_to(self.path)) for path in self.path.rglob("*.lock")]
+
+    def before(self, hook: str, program: str) -> None:
+        """Lets a hook run a piece of Python first."""
+        path = self.path / "hooks" / hook
+        head, main, _ = path.read_text("utf-8").rpartition("\nmain()\n")
+        write_program(path, f"{head}\n{program}{main}")
+
+    def copy(self, path: Path) -> "Server":
+        """The same repository at another place."""
+        shutil.copytree(self.path, path, symlinks=True)
+        copied = object.__new__(Server)
+        copied.path, copied.object_format = path, self.object_format
+        copied.hook = path / "hooks" / "pre-receive"
+        return copied
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A decision commit of a log. ``lease`` is None where it has no such trailer."""
+
+    commit: str
+    parent: str | None
+    seq: int
+    id: str
+    line: str
+    author: str
+    committer: str
+    appended: int
+    lease: str | None
+
+
+def _landed(oid: str, raw: str) -> Landed:
+    head, _, message = raw.partition("\n\n")
+    _, line, trailers = message.split("\n\n")
+    headers = dict(text.split(" ", 1) for text in head.split("\n"))
+    fields = dict(text.split(": ", 1) for text in trailers.rstrip("\n").split("\n"))
+    return Landed(
+        oid,
+        headers.get("parent"),
+        int(fields["Seq"]),
+        json.loads(line)["id"],
+        line,
+        headers["author"].partition(" <")[0],
+        headers["committer"].partition(" <")[0],
+        int(headers["committer"].split()[-2]),
+        fields.get("Lease"),
+    )
+
 
 @dataclass(frozen=True)
 class Told:
@@ -151,11 +226,14 @@ class Told:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What became of a push: git's exit status and all that the pusher read, without git's ``remote: `` prefix."""
+    """What became of a push: git's exit status and all that the pusher read, without git's ``remote: `` prefix.
+
+    ``out`` is what git printed on its standard output."""
 
     status: int
     said: str
     raw: bytes
+    out: str = ""
 
     @property
     def landed(self) -> bool:
@@ -203,8 +281,16 @@ class Author:
         return git(self.path, *arguments, content=content)
 
     def object(self, kind: str, content: bytes) -> str:
-        """Writes any object, well-formed or not."""
-        return self.git("hash-object", "-t", kind, "-w", "--literally", "--stdin", content=content).decode().strip()
+        """Writes any object, well-formed or not, as git keeps a loose one: a process for each would take long."""
+        raw = f"{kind} {len(content)}\0".encode() + content
+        oid = hashlib.new(self.object_format, raw).hexdigest()
+        path = self.path / "objects" / oid[:2] / oid[2:]
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            unfinished = path.with_name(f"tmp_obj_{os.getpid()}_{threading.get_ident()}")
+            unfinished.write_bytes(zlib.compress(raw))
+            unfinished.rename(path)
+        return oid
 
     def blob(self, content: bytes) -> str:
         return self.object("blob", content)
@@ -218,6 +304,28 @@ class Author:
         """Writes a decision commit; ``changes`` are those of :func:`decision`."""
         raw = decision(space, seq, parent, **{"tree": EMPTY_TREE[self.object_format], **changes})
         return self.object("commit", raw)
+
+    def intent(self, space: str = "garden", base: str | None = None, **changes: Any) -> str:
+        """Writes an intent: a decision commit without trailers."""
+        return self.decision(space, None, base, **changes)
+
+    def intents(self, count: int, space: str = "garden", base: str | None = None, **changes: Any) -> list[str]:
+        """Writes a chain of intents, oldest first."""
+        oids: list[str] = []
+        for _ in range(count):
+            oids.append(self.intent(space, oids[-1] if oids else base, **changes))
+        return oids
+
+    def rebased(self, intent: str, base: str | None) -> str:
+        """Writes the same intent onto another base."""
+        lines = self.git("cat-file", "commit", intent).split(b"\n")
+        lines = [line for i, line in enumerate(lines) if i != 1 or not line.startswith(b"parent ")]
+        return self.object("commit", b"\n".join(lines[:1] + ([f"parent {base}".encode()] if base else []) + lines[1:]))
+
+    def id(self, commit: str) -> str:
+        """The id of the decision in a commit."""
+        found: str = json.loads(self.git("cat-file", "commit", commit).split(b"\n\n")[2])["id"]
+        return found
 
     def chain(self, space: str, count: int, **changes: Any) -> list[str]:
         """Writes the first ``count`` decisions of a log; their names in the order of Seq."""
@@ -243,7 +351,7 @@ class Author:
         )
         lines = done.stderr.decode("utf-8", "backslashreplace").splitlines()
         said = "\n".join(line.removeprefix("remote: ").removeprefix("remote:").rstrip() for line in lines)
-        return Pushed(done.returncode, said, done.stderr)
+        return Pushed(done.returncode, said, done.stderr, done.stdout.decode("utf-8", "backslashreplace"))
 
     def pack(self, *oids: str) -> bytes:
         """A pack of just these objects, whatever they refer to."""
@@ -304,6 +412,28 @@ def at_text(second: int, fraction: str = "000000") -> str:
 def json_line(document: Any) -> str:
     """The JSON of a decision whose strings need no care: sorted, compact, not escaped."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def acquisition(holder: str, ttl: int = 300) -> dict[str, Any]:
+    """The ``changes`` that make a decision a lease-acquired."""
+    payload = {"holder": holder, "ttl": ttl}
+    return {"kind": "lease-acquired", "payload": payload, "subject": f"lease-acquired: {holder} for {ttl} s"}
+
+
+def letting_go(id: str, reason: str) -> dict[str, Any]:
+    """The ``changes`` that make a decision an intent-refused."""
+    payload = {"decision": id, "reason": reason}
+    return {"kind": "intent-refused", "payload": payload, "subject": f"intent-refused: {id} ({reason})"}
+
+
+def stamp(seq: int, lease: str) -> bytes:
+    """The trailers of a commit that carries a lease."""
+    return f"\nSeq: {seq}\nLease: {lease}\n".encode()
+
+
+def lease_text(name: str, term: int, ttl: int, until: int) -> str:
+    """A lease as its trailer says it; ``name`` is holder and token."""
+    return f"{name}; term={term}; ttl={ttl}; until={at_text(until)[:19]}Z"
 
 
 def attached(content: bytes) -> dict[str, Any]:

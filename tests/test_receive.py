@@ -35,7 +35,7 @@ from pushing import (
 )
 
 from coordjournal.errors import Refused
-from coordjournal.receive import explain
+from coordjournal.guard import explain
 from coordjournal.text import printable
 
 GARDEN = "refs/spaces/garden"

@@ -1,0 +1,190 @@
+"""What the hooks of the server share: who judges a step, and how a refusal is told and logged.
+
+This module is on the hook's hot path: it imports nothing heavy.
+"""
+
+import posix
+import sys
+import time
+
+from .errors import CoordjournalError, Refused
+from .gitread import Objects, ref
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .admission import JudgeExtension, Settings
+    from .chain import Judge
+    from .commit import Commit
+
+LOG = "coordjournal/refusals.jsonl"  # in the repository; one JSON object a refused ref
+MOST_TOLD = 1000  # refused refs; there the judgement stops
+_LOG_BYTES = 16 * 1024 * 1024  # beyond this the log is put aside once, so that refusals never fill the disk
+_LONGEST = 1000  # characters of what is told and logged about one of them: a commit may hold names of any length
+_WHO = ("GL_USER", "REMOTE_USER", "REMOTE_ADDR", "SSH_CONNECTION")
+_NOT_LOGGED = "(the refusal log of the server could not be written)"
+_SIGPIPE = 13
+_NO_INTERPRETER = 8  # errno ENOEXEC
+_SHELL = "/bin/sh"
+
+
+def outer_environment() -> "dict[str, str]":
+    """The environment as text; ``os.environ`` without importing ``os``."""
+    encoding = sys.getfilesystemencoding()
+    return {
+        key.decode(encoding, "surrogateescape"): value.decode(encoding, "surrogateescape")
+        for key, value in posix.environ.items()
+    }
+
+
+def step(space: str, now: int, settings: "Settings", objects: Objects, judge_extension: "JudgeExtension") -> "Judge":
+    """The judge of one step of a log: the law, then the admission; it never reads what is too large."""
+    from . import admission, law
+
+    def judge(parent: "Commit | None", child: "Commit", size: int) -> None:
+        if child.files is None:
+            child.files = objects.files(child.tree, settings.attachment_bytes)
+        admission.check_size(child, size, settings)
+        doc = law.check(space, parent, child)
+        admission.check(doc, parent, child, now, settings, judge_extension)
+
+    return judge
+
+
+def extensions(env: "dict[str, str]", objects: Objects) -> "JudgeExtension":
+    """The judge of the extension types that ``refs/meta/coordjournal`` declares."""
+    declared: Any = None
+    descriptor: str | None = None
+
+    def judge_extension(kind: str, payload: "Any") -> None:
+        import json
+
+        from .refs import META
+        from .schema import Extensions
+
+        nonlocal declared, descriptor
+        if declared is None:
+            declared, descriptor = Extensions({}), ref(META, env)
+        if descriptor is not None and kind not in declared.declared:
+            found = objects.read(f"{descriptor}:schemas/{kind}.json", "blob")
+            if found is not None:
+                declared.declared[kind] = json.loads(found[1])
+        declared.judge(kind, payload)
+
+    return judge_extension
+
+
+def refuse(refusals: "list[Refused]", git_dir: str, outer: "Mapping[str, str]") -> None:
+    """Tells the pusher about the refusals of one push, and logs them."""
+    incident = posix.urandom(5).hex()
+    for refusal in refusals:
+        refusal.incident = incident
+        refusal.place, refusal.what = _cut(refusal.place), _cut(refusal.what)
+    logged = _log([_entry(refusal) for refusal in refusals], git_dir, outer)
+    tell(explain(refusals, logged))
+
+
+def explain(refusals: "list[Refused]", logged: bool) -> str:
+    """What the pusher reads: which refs, commits and places, what was wrong, what to do."""
+    from .text import printable
+
+    first = refusals[0]
+    told = [f"coordjournal refused this push; nothing was changed. Incident {first.incident}"]
+    for refusal in refusals:
+        seq = "-" if refusal.seq is None else refusal.seq
+        told.append(f"\n  {printable(refusal.ref)} commit {refusal.commit} Seq {seq}")
+        place = f" at {printable(refusal.place)}" if refusal.place else ""
+        told.append(f"  {refusal.code}{place}: {printable(refusal.what)}")
+        if refusal.remedy:
+            told.append(f"  -> {printable(refusal.remedy)}")
+    if len(refusals) == MOST_TOLD:
+        told.append(f"\n  {MOST_TOLD} refs are refused; the others were not looked at")
+    if not logged:
+        told.append(f"\n  {_NOT_LOGGED}")
+    return "\n".join(told) + "\n"
+
+
+def undecided(error: BaseException) -> None:
+    """Tells and logs why a push could not be judged."""
+    what = str(error) if isinstance(error, CoordjournalError) else f"{type(error).__name__}: {error}"
+    what = ": ".join([*getattr(error, "__notes__", ()), what])
+    incident = posix.urandom(5).hex()
+    logged = False
+    try:
+        import traceback
+
+        trace = "".join(traceback.format_exception(error))
+        entry = {"incident": incident, "code": "undecided", "what": what, "trace": trace}
+        logged = _log([entry], posix.getcwd(), outer_environment())
+    except Exception:
+        pass  # what is at hand is told
+    try:
+        from .text import printable
+
+        what = printable(what)
+    except Exception:
+        what = ascii(what)
+    tell(
+        f"coordjournal cannot judge this push, so it is refused; nothing was changed. Incident {incident}\n\n  {what}\n"
+        + ("" if logged else f"  {_NOT_LOGGED}\n")
+        + "\nTell the administrator of the repository: `coordjournal doctor` says what is wrong.\n"
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def _entry(refusal: Refused) -> "dict[str, Any]":
+    fields = ("incident", "ref", "commit", "seq", "code", "place", "what")
+    return {field: getattr(refusal, field) for field in fields}
+
+
+def _log(entries: "list[dict[str, Any]]", git_dir: str, outer: "Mapping[str, str]") -> bool:
+    """Appends to the server's refusal log; whether that worked."""
+    import json
+    import os
+
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    who = {"uid": os.getuid(), **{key: outer[key] for key in _WHO if key in outer}}
+    data = "".join(json.dumps({"at": at, **entry, **who}) + "\n" for entry in entries).encode()
+    path = f"{git_dir}/{LOG}"
+    folder = os.path.dirname(path)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        if os.path.exists(path) and os.stat(path).st_size > _LOG_BYTES:
+            os.replace(path, path + ".1")
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        try:
+            if os.fstat(descriptor).st_size == 0 and os.stat(folder).st_mode & 0o020:
+                os.fchmod(descriptor, 0o660)  # a repository shared by a group: the next pusher logs here too
+            return os.write(descriptor, data) == len(data)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+
+
+def start(command: "list[str]", stdin: int, stdout: int = 1) -> int:
+    """Starts a hook of somebody else's as git would have; its process id. Raises OSError."""
+    actions = [(posix.POSIX_SPAWN_DUP2, stdin, 0), (posix.POSIX_SPAWN_DUP2, stdout, 1)]
+    while True:
+        try:
+            # Python ignores SIGPIPE, and a child would inherit that.
+            return posix.posix_spawn(
+                command[0], command, posix.environ, file_actions=actions, setsigdef=[_SIGPIPE]
+            )
+        except OSError as error:
+            if error.errno != _NO_INTERPRETER or command[0] == _SHELL:
+                raise
+            command = [_SHELL, *command]
+
+
+def tell(text: str) -> None:
+    """Shows ``text`` to the pusher."""
+    try:
+        posix.write(2, text.encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # the pusher is gone; the exit status is what counts
