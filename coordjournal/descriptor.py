@@ -30,7 +30,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "limits": {"attachment_bytes": settings.attachment_bytes, "decision_bytes": settings.decision_bytes},
         "primary": settings.primary or None,
         "read_only": settings.read_only,
-        "sequencing": False,
+        "sequencing": settings.sequencing,
     }
 
 
@@ -62,6 +62,7 @@ def settings_of(described: Mapping[str, Any]) -> Settings:
             lease_max_ttl=int(described["lease_max_ttl"]),
             read_only=bool(described["read_only"]),
             primary=str(described["primary"] or ""),
+            sequencing=bool(described["sequencing"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CoordjournalError(f"the server's descriptor is not readable: {error!r}") from None
@@ -95,16 +96,31 @@ def declare(store: GitStore, kind: str, document: Any) -> bool:
         raise CoordjournalError(
             f"another schema is declared for {kind!r}, and a declared schema never changes; use a new type name"
         )
-    _write(store, old, {**schemas, kind: content}, f"declare {kind}")
+    _write(store, old, describe(store.settings()), {**schemas, kind: content}, f"declare {kind}")
     return True
 
 
 def publish(store: GitStore) -> bool:
     """Brings the descriptor in line with the repository's settings; False if it was so already."""
     old = gitread.ref(META, store.env)
-    if _read(store, old) == describe(store.settings()):
+    described = describe(store.settings())
+    if _read(store, old) == described:
         return False
-    _write(store, old, _schemas(store, old), "publish the settings")
+    _write(store, old, described, _schemas(store, old), "publish the settings")
+    return True
+
+
+def stop_sequencing(store: GitStore) -> bool:
+    """Tells clients that intents are not sequenced any more, and changes nothing else; False if it says so already.
+
+    It comes before the sequencer is taken away: a client that pushed to ``refs/append`` on a server without any hook
+    would leave a stray ref there.
+    """
+    old = gitread.ref(META, store.env)
+    described = _read(store, old)
+    if described is None or not described.get("sequencing"):
+        return False
+    _write(store, old, {**described, "sequencing": False}, _schemas(store, old), "sequence no more")
     return True
 
 
@@ -127,7 +143,9 @@ def _names(tree: bytes, width: int) -> list[str]:
     return names
 
 
-def _write(store: GitStore, old: str | None, schemas: Mapping[str, bytes], why: str) -> None:
+def _write(
+    store: GitStore, old: str | None, described: Mapping[str, Any], schemas: Mapping[str, bytes], why: str
+) -> None:
     """Moves the descriptor on from the commit ``old``, which it was all read from."""
     objects: list[tuple[str, bytes]] = []
 
@@ -135,8 +153,7 @@ def _write(store: GitStore, old: str | None, schemas: Mapping[str, bytes], why: 
         objects.append((kind, content))
         return bytes.fromhex(store.name(kind, content))
 
-    described = canonical.dumps(describe(store.settings())) + b"\n"
-    tree = f"100644 {FILE}\0".encode() + add("blob", described)
+    tree = f"100644 {FILE}\0".encode() + add("blob", canonical.dumps(dict(described)) + b"\n")
     if schemas:
         entries = [
             f"100644 {kind}.json\0".encode() + add("blob", content)

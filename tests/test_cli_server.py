@@ -15,6 +15,7 @@ def test_from_nothing_to_a_guarded_repository_and_back(prefix, tmp_path):
     out = cj("init", repo, "--prefix", prefix).out
     assert out.startswith(f"+ made the bare repository {repo}\n")
     assert f"+ wrote the hook {repo}/hooks/pre-receive\n" in out
+    assert f"+ wrote the hook {repo}/hooks/proc-receive\n" in out
     again = cj("install", repo)
     assert again.out.endswith("\nnothing was changed\n")
     assert "+ " not in again.out
@@ -43,6 +44,25 @@ def test_options_of_init_and_install(prefix, tmp_path):
     result = cj("install", repo, "--python", "/nowhere/python", "--json", status=1)
     assert (result.error["code"], result.out) == ("install", "")
     assert result.error["message"]
+
+
+def test_whether_intents_are_sequenced_is_an_option(prefix, tmp_path):
+    repo = tmp_path / "wiki.git"
+    hook = repo / "hooks" / "proc-receive"
+    cj("init", repo, "--prefix", prefix, "--no-sequencing")
+    assert not hook.exists()
+    cj("install", repo)
+    assert not hook.exists()
+    assert "+ added refs/append to receive.procReceiveRefs\n" in cj("install", repo, "--sequencing").out
+    assert hook.exists()
+    cj("install", repo)
+    assert hook.exists()
+    assert "+ removed refs/append from receive.procReceiveRefs\n" in cj("install", repo, "--no-sequencing").out
+    assert not hook.exists()
+    hook.write_text("#!/bin/sh\n")
+    result = cj("install", repo, "--sequencing", status=1)
+    assert "is not coordjournal's" in result.err
+    assert "If nobody needs it, move it out of the folder" in result.err
 
 
 def test_upgrade_of_a_prefix(prefix):

@@ -60,6 +60,37 @@ def test_it_tells_the_settings(path: Path, store: GitStore) -> None:
     git(path, "fsck", "--strict")
 
 
+def test_it_offers_the_sequencer_where_git_hands_intents_to_it(path: Path, store: GitStore) -> None:
+    for value, offered in [
+        ("refs/for", False),
+        ("refs/append/", False),
+        ("refs/append", True),
+        ("refs/other", True),
+    ]:
+        git(path, "config", "--add", "receive.procReceiveRefs", value)
+        descriptor.publish(store)
+        described = descriptor.read(store)
+        assert described is not None
+        assert (described["sequencing"], descriptor.settings_of(described).sequencing) == (offered, offered)
+
+
+def test_it_stops_offering_the_sequencer_and_nothing_else(path: Path, store: GitStore) -> None:
+    assert not descriptor.stop_sequencing(store)
+    assert store.resolve(META) is None
+    git(path, "config", "--add", "receive.procReceiveRefs", "refs/append")
+    descriptor.declare(store, "x-acme-tag", SCHEMA)
+    before = descriptor.read(store)
+    assert before is not None
+    assert before["sequencing"] is True
+    git(path, "config", "coordjournal.clockSkew", "soon")  # what cannot be read is in nobody's way here
+    assert descriptor.stop_sequencing(store)
+    assert descriptor.read(store) == {**before, "sequencing": False}
+    assert descriptor.declared(store) == {"x-acme-tag": SCHEMA}
+    assert not descriptor.stop_sequencing(store)
+    assert git(path, "rev-list", "--count", META) == "2"
+    git(path, "fsck", "--strict")
+
+
 def test_it_is_written_only_when_something_changed(path: Path, store: GitStore) -> None:
     assert descriptor.publish(store)
     assert not descriptor.publish(store)

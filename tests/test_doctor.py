@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from support import decide, git, push, require, run, snapshot
 
-from coordjournal import install
+from coordjournal import install, timestamp
 from coordjournal.install import Finding, actions, checkup, gitcli, probe, sharing
 
 Bare = Callable[..., Path]
@@ -47,8 +47,8 @@ def test_a_fresh_repository_is_well(bare: Bare) -> None:
     findings = install.doctor(str(bare()))
     assert wrong(findings) == []
     assert {finding.check for finding in findings} == {
-        *("git", "repository", "installed", "hooks", "interpreter", "package", "settings", "refs", "sharing"),
-        *("leftovers", "objects", "descriptor", "disk", "probe"),
+        *("git", "repository", "installed", "hooks", "interpreter", "package", "settings", "sequencing", "refs"),
+        *("inbox", "sharing", "leftovers", "objects", "descriptor", "disk", "probe"),
     }
 
 
@@ -63,7 +63,7 @@ def test_the_probe_leaves_no_trace_but_the_refusal_log(
     before = snapshot(repository)
     findings = install.doctor(str(repository))
     assert wrong(findings) == []
-    assert sum(finding.check == "probe" for finding in findings) == 5
+    assert sum(finding.check == "probe" for finding in findings) == 6
     after = snapshot(repository)
     assert after.keys() - before.keys() <= {"coordjournal/refusals.jsonl"}
     assert {name: after[name] for name in before} == before
@@ -77,6 +77,7 @@ def test_without_a_guard_the_probe_tells_and_does_no_damage(bare: Bare, client: 
     findings = [f for f in install.doctor(str(repository)) if f.check == "probe"]
     assert [(f.level, f.what.partition(";")[0]) for f in findings] == [
         ("ok", "in a scratch repository with the same hooks a lawful log is let in"),
+        ("ok", "in a scratch repository with the same hooks an intent is appended"),
         ("error", "in a scratch repository with the same hooks it is not so that a rewind is refused"),
         ("error", "in a scratch repository with the same hooks it is not so that a deletion is refused"),
         ("error", "in this repository it is not so that a rewind of refs/spaces/garden is refused"),
@@ -96,7 +97,7 @@ def test_a_hook_that_git_does_not_run_is_found_by_the_probe_too(way: str, bare: 
         hook.chmod(0o644)
     before = snapshot(repository)
     levels = [f.level for f in install.doctor(str(repository)) if f.check == "probe"]
-    assert levels == ["ok", "error", "error", "error", "error"]
+    assert levels == ["ok", "ok", "error", "error", "error", "error"]
     assert snapshot(repository) == before
 
 
@@ -122,7 +123,7 @@ def test_hidden_logs_are_probed_all_the_same(bare: Bare, client: Path) -> None:
     before = git(repository, "for-each-ref")
     findings = install.doctor(str(repository))
     assert wrong(findings) == []
-    assert sum(f.check == "probe" for f in findings) == 5
+    assert sum(f.check == "probe" for f in findings) == 6
     assert git(repository, "for-each-ref") == before
 
 
@@ -191,6 +192,79 @@ CASES: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         "was changed since it was installed",
     ),
     "hook not executable": (lambda r: (r / "hooks/pre-receive").chmod(0o644), "hooks", "error", "not executable"),
+    "sequencer missing": (lambda r: (r / "hooks/proc-receive").unlink(), "sequencing", "error", "which is missing"),
+    "sequencer foreign": (
+        lambda r: edit(r, "hooks/proc-receive", "#!/bin/sh\n"),
+        "sequencing",
+        "error",
+        "which is not coordjournal's: none can be appended",
+    ),
+    "sequencer edited": (
+        lambda r: edit(r, "hooks/proc-receive", (r / "hooks/proc-receive").read_text() + "#\n"),
+        "hooks",
+        "warning",
+        "proc-receive was changed since",
+    ),
+    "sequencer not executable": (
+        lambda r: (r / "hooks/proc-receive").chmod(0o644),
+        "hooks",
+        "error",
+        "proc-receive is not executable",
+    ),
+    "sequencer not asked": (
+        lambda r: git(r, "config", "--unset", "receive.procReceiveRefs"),
+        "sequencing",
+        "warning",
+        "every intent is refused",
+    ),
+    "sequencer neither there nor asked": (
+        lambda r: ((r / "hooks/proc-receive").unlink(), git(r, "config", "--unset", "receive.procReceiveRefs")),
+        "sequencing",
+        "warning",
+        "though nothing speaks against it",
+    ),
+    "sequencer gets the logs": (
+        lambda r: git(r, "config", "--add", "receive.procReceiveRefs", "refs"),
+        "sequencing",
+        "error",
+        "the value refs, so that git hands pushes to refs/spaces/",
+    ),
+    "descriptor promises what is not there": (
+        lambda r: git(r, "config", "--unset", "receive.procReceiveRefs"),
+        "descriptor",
+        "warning",
+        "as they are now",
+    ),
+    "descriptor hidden": (
+        lambda r: git(r, "config", "transfer.hideRefs", "refs/meta"),
+        "settings",
+        "warning",
+        "clients learn neither the limits",
+    ),
+    "inbox hidden": (
+        lambda r: git(r, "config", "uploadpack.hideRefs", "refs/intents"),
+        "settings",
+        "warning",
+        "see no intent that waits",
+    ),
+    "logs hidden": (
+        lambda r: git(r, "config", "uploadpack.hideRefs", "refs/spaces"),
+        "settings",
+        "warning",
+        "clients fetch no log",
+    ),
+    "intents hidden": (
+        lambda r: git(r, "config", "receive.hideRefs", "refs/append"),
+        "settings",
+        "error",
+        "git refuses every intent",
+    ),
+    "stray intent": (
+        lambda r: git(r, "update-ref", "refs/append/garden", decide(r)),
+        "refs",
+        "error",
+        "refs/append/garden is no journal's",
+    ),
     "hooks path": (lambda r: git(r, "config", "core.hooksPath", "/etc"), "hooks", "error", "outside the repository"),
     "hooks path within": (lambda r: git(r, "config", "core.hooksPath", "other"), "hooks", "error", "is missing"),
     "record gone": (
@@ -301,14 +375,87 @@ def test_what_is_wrong_is_found(name: str, bare: Bare) -> None:
         assert found[0].remedy
 
 
-@pytest.mark.parametrize("name", ["hook missing", "setting changed", "descriptor late", "record gone", "hook edited"])
+@pytest.mark.parametrize(
+    "name",
+    ["hook missing", "setting changed", "descriptor late", "record gone", "hook edited"]
+    + [name for name in CASES if name.startswith("sequencer") and name != "sequencer gets the logs"],
+)
 def test_installing_again_is_the_cure_that_the_remedy_promises(name: str, bare: Bare, prefix: str) -> None:
     repository = bare()
     CASES[name][0](repository)
     found = wrong(install.doctor(str(repository), probe=False))
-    assert any(f"coordjournal install {repository}" == f.remedy for f in found)
+    assert "chmod 755" in found[0].remedy or any(f"coordjournal install {repository}" == f.remedy for f in found)
     install.install(str(repository), prefix=prefix)
     assert wrong(install.doctor(str(repository))) == []
+
+
+def test_an_intent_that_must_be_refused_is_probed_too(bare: Bare) -> None:
+    repository = bare()
+    install.install(str(repository), sequencing=False)
+    findings = install.doctor(str(repository))
+    assert wrong(findings) == []
+    assert "intents are not sequenced here (--sequencing turns it on)" in [f.what for f in findings]
+    assert any("an intent is refused, for nothing is sequenced here" in f.what for f in findings if f.check == "probe")
+    # A server that would let it in, and leave a stray ref.
+    (repository / "hooks" / "pre-receive").write_text(CARELESS)
+    probed = [f for f in wrong(install.doctor(str(repository))) if "an intent is refused" in f.what]
+    assert [f.level for f in probed] == ["error"]
+    assert "may leave a stray ref" in probed[0].remedy
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+def test_a_sequencer_that_does_not_work_is_found_by_the_probe(object_format: str, bare: Bare) -> None:
+    repository = bare(object_format=object_format)
+    hook = repository / "hooks" / "proc-receive"
+    hook.write_text(hook.read_text().replace("main()", "sys.exit(0)"))
+    before = snapshot(repository)
+    probed = [f for f in wrong(install.doctor(str(repository))) if f.check == "probe"]
+    assert ["an intent is appended" in f.what for f in probed] == [True]
+    assert "no intent can be appended" in probed[0].remedy
+    assert snapshot(repository) == before
+
+
+# -- the inbox -------------------------------------------------------------------------------------------------------
+
+
+def leased(repository: Path, until: float, space: str = "garden") -> None:
+    """A log whose tip says that somebody holds the lease, or held it, until then."""
+    raw = git(repository, "cat-file", "commit", decide(repository, space)) + "\n"
+    raw += f"Lease: node-a/5f0c; term=1; ttl=300; until={timestamp.text(int(until))[:19]}Z\n"
+    tip = git(repository, "hash-object", "-t", "commit", "-w", "--stdin", stdin=raw.encode())
+    git(repository, "update-ref", f"refs/spaces/{space}", tip)
+
+
+def waits(repository: Path, since: float, number: int = 1, space: str = "garden") -> None:
+    """An intent in the inbox."""
+    name = f"{int(since * 1_000_000):016}-01935c2f-7b00-7000-8000-{number:012x}"
+    git(repository, "update-ref", f"refs/intents/{space}/{name}", decide(repository, space, seq=None))
+
+
+def inbox(repository: Path) -> list[tuple[str, str]]:
+    return [(f.level, f.what) for f in install.doctor(str(repository), probe=False) if f.check == "inbox"]
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+def test_what_waits_in_the_inbox(object_format: str, bare: Bare) -> None:
+    repository = bare(object_format=object_format)
+    now = time.time()
+    assert inbox(repository) == [("ok", "no intent waits")]
+    waits(repository, now - 7205)
+    waits(repository, now - 100, 2)
+    leased(repository, now + 300)
+    told = "garden: 2 waiting, the first for 120 minutes"
+    assert inbox(repository) == [("ok", f"{told}; node-a holds the lease")]
+    leased(repository, now - 30)
+    assert inbox(repository) == [("ok", f"{told}; the lease has just ended")]
+    leased(repository, now - 90)
+    assert inbox(repository) == [("warning", f"{told}, and nobody holds the lease")]
+    git(repository, "update-ref", "-d", "refs/spaces/garden")
+    assert inbox(repository) == [("warning", f"{told}, and nobody holds the lease")]
+    waits(repository, now, space="orchard")
+    assert inbox(repository)[1] == ("ok", "orchard: 1 waiting, the first for 0 minutes")
+    found = wrong(install.doctor(str(repository), probe=False))
+    assert "coordjournal lease acquire garden" in found[0].remedy
 
 
 def test_young_locks_are_work_in_progress(bare: Bare) -> None:
@@ -346,10 +493,11 @@ def test_another_version_of_the_package_is_told(bare: Bare, monkeypatch: pytest.
 def test_a_template_of_another_version_is_told(bare: Bare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = bare()
     (tmp_path / "hooks").mkdir()
-    (tmp_path / "hooks" / "pre-receive").write_text("# coordjournal pre-receive hook. Later.\n")
+    for name in checkup.hooks.NAMES:
+        (tmp_path / "hooks" / name).write_text(f"# coordjournal {name} hook. Later.\n")
     monkeypatch.setattr(checkup.hooks.resources, "hooks", lambda: str(tmp_path / "hooks"))
     found = [f for f in wrong(install.doctor(str(repository), probe=False)) if f.check == "hooks"]
-    assert "of another version" in found[0].what
+    assert ["of another version" in f.what for f in found] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -408,9 +556,15 @@ def test_a_shared_repository_is_well(shared: Path) -> None:
         ("objects/pack", 0o775, "no setgid bit"),
         ("coordjournal", 0o755, "not writable by its group"),
         ("config", 0o600, "not readable by the group"),
+        ("coordjournal/locks", 0o2755, "not writable by its group"),
+        ("coordjournal/ids", 0o775, "no setgid bit"),
+        ("coordjournal/locks/garden", 0o600, "not readable by the group (mode 0600)"),
+        ("coordjournal/ids/garden", 0o644, "not writable by the group (mode 0644)"),
     ],
 )
 def test_modes_that_lock_the_group_out(path: str, mode: int, told: str, shared: Path) -> None:
+    if path.endswith("/garden"):
+        edit(shared, path, "")
     if not (shared / path).exists():
         (shared / path).mkdir()
     (shared / path).chmod(mode)
@@ -423,6 +577,10 @@ def test_a_wrong_group_and_its_cure(shared: Path) -> None:
     require(os.geteuid() == 0, "root, to change groups")
     os.chown(shared / "refs", -1, 54_321)
     (shared / "objects").chmod(0o755)
+    for path in ("coordjournal/locks/garden", "coordjournal/ids/garden"):
+        edit(shared, path, "")
+        (shared / path).chmod(0o600)
+        (shared / path).parent.chmod(0o700)
     found = [f for f in wrong(install.doctor(str(shared), probe=False)) if f.check == "sharing"]
     assert any("belongs to the group 54321" in f.what for f in found)
     run("sh", "-c", found[-1].remedy)

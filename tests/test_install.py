@@ -18,6 +18,7 @@ from coordjournal import install
 from coordjournal.errors import GitFailed
 from coordjournal.install import InstallError, actions, interpreter
 from coordjournal.install import prefix as prefixes
+from coordjournal.refs import META
 
 Bare = Callable[..., Path]
 
@@ -58,7 +59,7 @@ def test_init_ignores_templates(prefix: str, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "gitconfig").write_text(f"[init]\n\ttemplateDir = {tmp_path / 'template'}\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     install.init(str(tmp_path / "x.git"), prefix=prefix)
-    assert os.listdir(tmp_path / "x.git" / "hooks") == ["pre-receive"]
+    assert sorted(os.listdir(tmp_path / "x.git" / "hooks")) == ["pre-receive", "proc-receive"]
 
 
 def test_init_takes_an_empty_folder_and_nothing_else(prefix: str, tmp_path: Path) -> None:
@@ -110,14 +111,15 @@ def test_the_report_and_the_record_say_what_was_done(bare: Bare, prefix: str) ->
     record = json.loads((repository / "coordjournal" / "installed.json").read_text())
     assert record["prefix"] == prefix
     assert record["python"] == report.python
-    assert set(record["hooks"]) == {"pre-receive"}
+    assert set(record["hooks"]) == {"pre-receive", "proc-receive"}
+    assert record["values"] == [{"key": "receive.procReceiveRefs", "value": "refs/append", "was": False, "now": True}]
     assert (repository / "hooks" / "pre-receive").read_text().startswith(f"#!{report.python} -I")
 
 
 def test_a_damaged_record_is_told_and_nothing_changed(bare: Bare) -> None:
     repository = bare()
     path = repository / "coordjournal" / "installed.json"
-    for text, why in [("{", "cannot be read"), ("[]", "cannot be read"), ('{"format": 2}', "later coordjournal")]:
+    for text, why in [("{", "cannot be read"), ("[]", "cannot be read"), ('{"format": 3}', "later coordjournal")]:
         path.write_text(text)
         before = snapshot(repository)
         for act in (install.install, install.uninstall, install.upgrade):
@@ -129,11 +131,13 @@ def test_a_damaged_record_is_told_and_nothing_changed(bare: Bare) -> None:
 def test_uninstall_removes_all_but_the_refs_and_the_refusal_log(bare: Bare, client: Path, tmp_path: Path) -> None:
     repository = bare()
     assert push(client, repository, f"{decide(client)}:refs/spaces/garden").returncode == 0
-    refs = git(repository, "for-each-ref")
+    refs, meta = git(repository, "for-each-ref"), git(repository, "rev-parse", META)
     report = install.uninstall(str(repository))
     assert report.changed
     assert not (repository / "coordjournal").exists()
-    assert git(repository, "for-each-ref") == refs
+    # The descriptor goes on by one: it must not offer any longer what is taken out.
+    assert git(repository, "rev-parse", f"{META}^") == meta
+    assert git(repository, "for-each-ref").replace(git(repository, "rev-parse", META), meta) == refs
     assert not any(key.startswith("coordjournal") for key in git(repository, "config", "--list", "--local").split())
     with pytest.raises(InstallError, match="is not installed"):
         install.uninstall(str(repository))
@@ -188,14 +192,16 @@ def test_upgrade_of_a_repository(bare: Bare, tmp_path: Path, client: Path, monke
     monkeypatch.setattr(prefixes, "running_package", lambda: second)
     template = prefixes.resources.hooks()
     (tmp_path / "hooks").mkdir()
-    newer = (Path(template) / "pre-receive").read_text() + "# a later template\n"
-    (tmp_path / "hooks" / "pre-receive").write_text(newer)
+    for name in actions.hooks.NAMES:
+        newer = (Path(template) / name).read_text() + "# a later template\n"
+        (tmp_path / "hooks" / name).write_text(newer)
     monkeypatch.setattr(actions.hooks.resources, "hooks", lambda: str(tmp_path / "hooks"))
     report = install.upgrade(str(repository))
     assert report.version == "0.2.0"
     assert os.readlink(place / "current") == f"versions/{second.name}"
     assert os.readlink(place / "previous") == first
-    assert (repository / "hooks" / "pre-receive").read_text().endswith("# a later template\n")
+    for name in actions.hooks.NAMES:
+        assert (repository / "hooks" / name).read_text().endswith("# a later template\n")
     assert not list((repository / "hooks").glob("*edited*"))
     assert push(client, repository, f"{decide(client)}:refs/spaces/garden").returncode == 0
 

@@ -121,6 +121,21 @@ def test_two_accounts_append_to_one_log(wiki: Wiki) -> None:
     assert [json.loads(line)["uid"] for line in log.read_text().splitlines()] == [BOB, ADA]
 
 
+def test_two_accounts_have_their_intents_sequenced(wiki: Wiki, monkeypatch: pytest.MonkeyPatch) -> None:
+    wiki.trust(BOB)
+    # Whoever comes first makes the locks and the index, and the other one goes on with them.
+    for number in range(4):
+        who = (ADA, BOB)[number % 2]
+        done = wiki.push(who, f"{decide(wiki.client, seq=None)}:refs/append/garden", ssh=number > 1)
+        assert done.returncode == 0, (number, who, done.stderr)
+    shown = git(wiki.server, "show", "--no-patch", "--format=%B", "refs/spaces/garden", env=_trusting(wiki))
+    assert shown.endswith("\nSeq: 3")
+    assert sorted(os.listdir(wiki.server / "coordjournal" / "ids")) == ["garden"]
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(wiki.home(BOB) / ".gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(wiki.home(BOB) / ".gitconfig"))
+    assert [finding for finding in install.doctor(str(wiki.server), probe=False) if finding.level != "ok"] == []
+
+
 def test_git_refuses_who_does_not_trust_the_owner_and_the_installer_said_so(wiki: Wiki, prefix: str) -> None:
     require(gitcli.version() >= (2, 39, 4), "a git receive-pack that asks for the owner")
     first = decide(wiki.client)

@@ -43,6 +43,9 @@ def _placing(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--shared", metavar="WHO", help="Several accounts push: `group`, or as git's core.sharedRepository.")
 @click.option("--no-strict", is_flag=True, help="Let refs in that are no log, such as branches.")
+@click.option(
+    "--no-sequencing", is_flag=True, help="Do not append what is pushed to refs/append; each writer stamps it then."
+)
 @_placing
 @pass_app
 def init(
@@ -51,6 +54,7 @@ def init(
     object_format: str,
     shared: str | None,
     no_strict: bool,
+    no_sequencing: bool,
     prefix: str | None,
     python: str | None,
 ) -> None:
@@ -64,6 +68,7 @@ def init(
         object_format=object_format,
         shared=shared,
         strict=not no_strict,
+        sequencing=False if no_sequencing else None,
     )
     _tell(app, report)
 
@@ -71,16 +76,29 @@ def init(
 @click.command(cls=Command, examples=["coordjournal install /srv/git/wiki.git"])
 @click.argument("repository", metavar="REPO", type=click.Path())
 @click.option("--strict/--no-strict", default=None, help="Refuse refs that are no log, or not; else as it is set.")
+@click.option(
+    "--sequencing/--no-sequencing",
+    default=None,
+    help="Append what is pushed to refs/append in the order of arrival, or not; else as before, at first if it can be.",
+)
 @_placing
 @pass_app
-def install(app: App, repository: str, strict: bool | None, prefix: str | None, python: str | None) -> None:
+def install(
+    app: App,
+    repository: str,
+    strict: bool | None,
+    sequencing: bool | None,
+    prefix: str | None,
+    python: str | None,
+) -> None:
     """Install hooks and settings into the bare repository REPO.
 
     Hooks that are there go on running. Running it again repairs what was changed and leaves the rest alone.
     """
     from .. import install as installer
 
-    _tell(app, installer.install(repository, prefix=prefix, python=python, strict=strict))
+    report = installer.install(repository, prefix=prefix, python=python, strict=strict, sequencing=sequencing)
+    _tell(app, report)
 
 
 @click.command(

@@ -2,7 +2,8 @@
 
 Everything that can be refused is refused before the first change. The changes are ordered so that an interruption at
 any point leaves a repository that works, and that a second run finishes: the package first, then the record of what
-was before, then the hooks, which judge every push from the moment they have their name, then git's settings.
+was before, then the hooks, which judge every push from the moment they have their name, then git's settings, and last
+the descriptor, which tells clients. What is taken away goes the other way round.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from .. import descriptor
-from ..errors import GitFailed
+from ..errors import CoordjournalError, GitFailed
 from ..refs import META
 from ..store import GitStore
 from . import files, gitcli, hooks, interpreter, settings
 from . import prefix as prefixes
 from . import record as records
+from . import sequencing as sequencers
 from .error import InstallError
+from .inbox import arrivals
 from .interpreter import Interpreter
 from .record import Record
 from .report import Report, Step, changed, kept, note
@@ -36,6 +39,7 @@ def init(
     object_format: str = "sha1",
     shared: str | None = None,
     strict: bool = True,
+    sequencing: bool | None = None,
 ) -> Report:
     """Make a new bare repository at ``path`` and install into it.
 
@@ -44,6 +48,7 @@ def init(
         object_format: ``"sha1"`` or ``"sha256"``.
         shared: a ``core.sharedRepository``, such as ``"group"``; None for a repository of one account.
         strict: whether refs that are no journal's are refused.
+        sequencing: as for :func:`install`.
 
     Raises:
         InstallError: there is something at ``path`` already, or as :func:`install`.
@@ -65,7 +70,7 @@ def init(
         )
         if done.returncode:
             raise GitFailed(f"git cannot make a repository at {path}: {gitcli.said(done)}")
-        report = install(absolute, prefix=prefix, python=python, strict=strict)
+        report = install(absolute, prefix=prefix, python=python, strict=strict, sequencing=sequencing)
     except BaseException:
         if existed:
             for name in os.listdir(absolute):
@@ -83,24 +88,35 @@ def init(
     )
 
 
-def install(repo: str, *, prefix: str | None = None, python: str | None = None, strict: bool | None = None) -> Report:
+def install(
+    repo: str,
+    *,
+    prefix: str | None = None,
+    python: str | None = None,
+    strict: bool | None = None,
+    sequencing: bool | None = None,
+) -> Report:
     """Install the hooks and the settings into the bare repository ``repo``. A second time changes nothing.
 
     Args:
         prefix: the folder for the package; by default the one it was installed with, else :func:`prefix.default`.
         python: the interpreter for the hooks; by default the best one that everybody who pushes can run.
         strict: sets ``coordjournal.strict``; None leaves it as it is.
+        sequencing: whether intents that are pushed to ``refs/append/`` are sequenced. None: as it was chosen before,
+            and if it never was, wherever it is possible.
 
     Raises:
-        InstallError: it cannot be done safely; nothing was changed, but for a package in the prefix perhaps.
+        InstallError: it cannot be done safely, or cannot be sequenced though ``sequencing`` is true; nothing was
+            changed, but for a package in the prefix perhaps.
         GitFailed: there is no git, or it failed.
     """
     with _held(repo) as repository:
-        return _install(repository, records.load(repository), prefix, python, strict)
+        return _install(repository, records.load(repository), prefix, python, strict, sequencing)
 
 
 def uninstall(repo: str) -> Report:
-    """Take out the hooks, bring back those from before, and set git's settings back. Refs and objects stay.
+    """Take out the hooks, bring back those from before, and set git's settings back. Refs and objects stay, but for the
+    descriptor, which tells clients that nothing is sequenced here any more.
 
     Raises:
         InstallError: nothing is installed, or it cannot be done without losing something.
@@ -113,11 +129,13 @@ def uninstall(repo: str) -> Report:
             ours = [name for name in hooks.NAMES if hooks.kind(os.path.join(where, name), name) == "ours"]
             if not ours:
                 raise InstallError(f"coordjournal is not installed in {repository.git_dir}")
-            record = Record("", "", "")
+            record = Record("", "", "", values=(sequencers.leftover(),))
         hooks.check_removal(where)
         steps: list[Step] = []
         try:
-            for name in hooks.NAMES:
+            steps += _tell_no_sequencing(repository)
+            steps += settings.restore_values(repository, record.values)
+            for name in reversed(hooks.NAMES):  # the one that guards the logs goes last
                 steps += hooks.take_out(where, name, record.hooks.get(name))
             steps += settings.restore(repository, record.made)
             _unlink(records.path(repository))
@@ -150,7 +168,7 @@ def upgrade(repo: str | None = None, *, prefix: str | None = None, python: str |
                 f"coordjournal is not installed in {repository.git_dir}",
                 f"Install it with: coordjournal install {quoted(repository.git_dir)}",
             )
-        report = _install(repository, record, prefix, python, None)
+        report = _install(repository, record, prefix, python, None, None)
         with prefixes.held(report.prefix):
             steps = [changed(f"removed the old version {name}") for name in prefixes.prune(report.prefix)]
         return Report(report.git_dir, report.prefix, report.python, report.version, (*report.steps, *steps))
@@ -166,30 +184,44 @@ def _held(repo: str) -> Iterator[Repository]:
 
 
 def _install(
-    repository: Repository, record: Record | None, prefix: str | None, python: str | None, strict: bool | None
+    repository: Repository,
+    record: Record | None,
+    prefix: str | None,
+    python: str | None,
+    strict: bool | None,
+    sequencing: bool | None,
 ) -> Report:
     where = hooks.folder(repository)
     hooks.check(where)
+    wanted = sequencing if sequencing is not None else (record.sequencing if record else True)
+    hindrance = sequencers.obstacle(where) if wanted else None
+    if hindrance and sequencing:
+        raise hindrance
+    sequenced = wanted and not hindrance
     check_refs(repository)
     check_settings(repository)
     place = prefixes.checked(prefix or (record.prefix if record else prefixes.default()))
     _check_reach(place, repository.audience)
     chosen = _interpreter(repository.audience, python, record.python if record else None)
-    rendered = {name: hooks.render(name, chosen.path, place) for name in hooks.NAMES}
+    names = [name for name in hooks.NAMES if sequenced or name != sequencers.HOOK]
+    rendered = {name: hooks.render(name, chosen.path, place) for name in names}
     package = prefixes.running_package()
     steps = _put_package(place, package, chosen)
     _check_reach(os.path.join(place, "current", "lib", "coordjournal", "receive.py"), repository.audience)
 
-    wanted = [("coordjournal.prefix", place)]
+    own = [("coordjournal.prefix", place)]
     if strict is not None:
-        wanted.append(("coordjournal.strict", "true" if strict else "false"))
-    planned = settings.changes(repository, wanted)
+        own.append(("coordjournal.strict", "true" if strict else "false"))
+    planned = settings.changes(repository, own)
+    values = sequencers.changes(repository, sequenced)
     fresh = Record(
         package.version,
         place,
         chosen.path,
         {name: hooks.digest(content) for name, content in rendered.items()},
         records.merged(record.made if record else (), planned),
+        records.merged_values(record.values if record else (), values),
+        wanted,
     )
     try:
         _make_folder(repository)
@@ -197,16 +229,59 @@ def _install(
             # The hooks that stand there are still those of the record before; should this be interrupted, the next
             # install finds them different from both and keeps a copy: one too many, never one too few.
             records.save(repository, fresh)
+        if not sequenced:
+            old = record.hooks.get(sequencers.HOOK) if record else None
+            steps += _stop_sequencing(repository, where, values, old)
         files.make_folders(where, repository.sharing.folder())
         for name, content in rendered.items():
             old = record.hooks.get(name) if record else None
             steps += hooks.put(where, name, content, repository.sharing.file(0o755), old)
         made = settings.apply(repository, planned)
+        if sequenced:
+            made += settings.apply_values(repository, values)
     except OSError as error:
         raise _failed(error) from error
     steps += made or [kept("git's settings")]
     steps.append(_publish(repository))
+    if hindrance:
+        steps.append(note(f"{hindrance.what}; writers push stamped decisions to refs/spaces/. {hindrance.remedy}"))
+    elif not wanted:
+        steps.append(kept("no sequencing of intents, as was chosen; --sequencing turns it on"))
+    steps += sequencers.remarks(repository, where)
     return Report(repository.git_dir, place, chosen.path, package.version, (*steps, *_remarks(repository, strict)))
+
+
+def _stop_sequencing(
+    repository: Repository, where: str, values: list[settings.Value], rendered: str | None
+) -> list[Step]:
+    """See to it that intents are not sequenced: clients are told first, then git, and the hook goes last.
+
+    Raises:
+        OSError, InstallError, GitFailed: as the steps do.
+    """
+    steps = _tell_no_sequencing(repository)
+    steps += settings.apply_values(repository, values)
+    if hooks.kind(os.path.join(where, sequencers.HOOK), sequencers.HOOK) == "ours":
+        steps += hooks.take_out(where, sequencers.HOOK, rendered)
+    left = sum(map(len, arrivals(repository.git_dir).values()))
+    if left:
+        told = f"intents in the inbox (refs/intents/): {left}; they stay there until sequencing is on again"
+        steps.append(note(told))
+    return steps
+
+
+def _tell_no_sequencing(repository: Repository) -> list[Step]:
+    store = GitStore(repository.git_dir)
+    try:
+        if descriptor.stop_sequencing(store):
+            return [changed(f"told clients in {META} that intents are not sequenced here")]
+    except GitFailed:
+        raise
+    except CoordjournalError:
+        pass  # a descriptor that nobody can read promises nothing
+    finally:
+        store.close()
+    return []
 
 
 def _put_package(place: str, package: prefixes.Package, chosen: Interpreter) -> list[Step]:
@@ -318,6 +393,9 @@ def _drop_folder(repository: Repository) -> list[Step]:
     folder = os.path.join(repository.git_dir, records.FOLDER)
     if not os.path.isdir(folder):
         return []
+    for name in sequencers.FOLDERS:
+        if os.path.isdir(os.path.join(folder, name)):
+            shutil.rmtree(os.path.join(folder, name))
     if os.listdir(folder):
         return [note(f"what else is in {folder} (the refusal log) stays")]
     os.rmdir(folder)

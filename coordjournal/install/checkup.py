@@ -18,15 +18,26 @@ from typing import Literal
 
 from .. import descriptor
 from ..errors import CoordjournalError
-from ..refs import META
+from ..refs import APPEND, INTENTS, META, SPACES
 from ..store import GitStore
-from . import gitcli, hooks, interpreter, settings, sharing
+from . import gitcli, hooks, interpreter, sequencing, settings, sharing
 from . import prefix as prefixes
 from . import probe as probes
 from . import record as records
 from .error import InstallError
+from .inbox import inboxes
 from .record import Record
-from .repository import Repository, check_settings, folded, foreign_refs, opened, quoted, runs_nothing
+from .repository import (
+    Repository,
+    check_settings,
+    folded,
+    foreign_refs,
+    is_stray,
+    opened,
+    quoted,
+    runs_nothing,
+    stray_remedy,
+)
 
 Level = Literal["ok", "warning", "error"]
 
@@ -142,6 +153,8 @@ def _hook_files(patient: _Patient) -> _Answers:
         path = os.path.join(patient.hooks, name)
         whose = hooks.kind(path, name)
         if whose != "ours":
+            if name == sequencing.HOOK:
+                continue  # whether it should be there is a question of its own
             what = "is missing" if whose == "absent" else "is not coordjournal's"
             yield Finding("hooks", "error", f"{path} {what}: nothing guards the logs", again)
             continue
@@ -266,12 +279,88 @@ def _settings(patient: _Patient) -> _Answers:
             yield Finding("settings", "ok", f"{key} hides {', '.join(hidden)}")
     if own.read_only:
         yield Finding("settings", "ok", "the repository takes no decisions (coordjournal.readOnly)")
+    yield from _hidden(patient.repository)
+
+
+def _hidden(repository: Repository) -> _Answers:
+    """Whether git keeps from clients what they need to see or to push to."""
+    find = f"Find out where: git -C {quoted(repository.git_dir)} config --show-origin --get-regexp hiderefs"
+    on = sequencing.is_on(repository)
+    seen = {SPACES: "fetch no log", META: "learn neither the limits nor what this server offers"}
+    if on:
+        seen[INTENTS] = "see no intent that waits, and the holder of a lease cannot land it"
+    for name, what in seen.items():
+        if settings.hidden(repository.git_dir, "uploadpack", name.rstrip("/")):
+            yield Finding("settings", "warning", f"{name} is hidden from those who fetch: clients {what}", find)
+    if on and settings.hidden(repository.git_dir, "receive", APPEND.rstrip("/")):
+        yield Finding("settings", "error", f"{APPEND} is hidden from those who push: git refuses every intent", find)
+
+
+def _sequencing(patient: _Patient) -> _Answers:
+    """Do the hook, git's setting and what the administrator chose agree? (The descriptor is asked of elsewhere.)"""
+    if patient.hooks is None:
+        return
+    repository = patient.repository
+    again = f"coordjournal install {quoted(repository.git_dir)}"
+    path = os.path.join(patient.hooks, sequencing.HOOK)
+    whose = hooks.kind(path, sequencing.HOOK)
+    on = sequencing.is_on(repository)
+    if on and whose != "ours":
+        what = "is missing" if whose == "absent" else "is not coordjournal's"
+        told = f"git hands intents to {path} ({sequencing.KEY}), which {what}: none can be appended"
+        yield Finding("sequencing", "error", told, again)
+    elif on:
+        yield Finding("sequencing", "ok", "intents pushed to refs/append/ are appended in the order of arrival")
+    elif whose == "foreign":
+        told = f"{path} is not coordjournal's: intents are not sequenced here"
+        yield Finding("sequencing", "ok", told)
+    elif whose == "ours":
+        told = f"{path} is there, but {sequencing.KEY} lacks {sequencing.VALUE}: every intent is refused"
+        yield Finding("sequencing", "warning", told, again)
+    elif patient.record is None or not patient.record.sequencing:
+        yield Finding("sequencing", "ok", "intents are not sequenced here (--sequencing turns it on)")
+    else:
+        told = "intents are not sequenced here, though nothing speaks against it"
+        yield Finding("sequencing", "warning", told, again)
+    logs = sequencing.routed_logs(repository)
+    if logs:
+        yield Finding(
+            "sequencing",
+            "error",
+            sequencing.logs_told(logs),
+            f"git -C {quoted(repository.git_dir)} config --show-origin --get-all {sequencing.KEY} tells where",
+        )
+
+
+def _inbox(patient: _Patient) -> _Answers:
+    """Does something wait that nobody will land?"""
+    now = time.time()
+    found = inboxes(patient.repository.git_dir, now)
+    for box in found:
+        waits = now - box.arrivals[0] / 1_000_000
+        told = f"{box.space}: {len(box.arrivals)} waiting, the first for {max(waits, 0) // _MINUTE:.0f} minutes"
+        if box.holder:
+            yield Finding("inbox", "ok", f"{told}; {box.holder} holds the lease")
+        elif min(waits, now - box.until) < _MINUTE:
+            yield Finding("inbox", "ok", f"{told}; the lease has just ended" if box.until else told)
+        else:
+            yield Finding(
+                "inbox",
+                "warning",
+                f"{told}, and nobody holds the lease",
+                "The next intent that is pushed takes them along, and so does whoever acquires the lease: "
+                f"coordjournal lease acquire {quoted(box.space)}",
+            )
+    if not found:
+        yield Finding("inbox", "ok", "no intent waits")
 
 
 def _refs(patient: _Patient) -> _Answers:
     foreign = foreign_refs(patient.repository.git_dir)
     for ref, why in foreign[:_SHOWN]:
-        yield Finding("refs", "error", f"{ref} is no journal's: {why}", "Move it to another name.")
+        stray = is_stray(ref)
+        remedy = stray_remedy(patient.repository.git_dir, ref) if stray else "Move it to another name."
+        yield Finding("refs", "error", f"{ref} is no journal's: {why}", remedy)
     if len(foreign) > _SHOWN:
         yield Finding("refs", "error", f"{len(foreign) - _SHOWN} more refs are no journal's")
     if not foreign:
@@ -308,7 +397,9 @@ def _modes(patient: _Patient) -> _Answers:
 def _wrong_modes(repository: Repository) -> Iterator[tuple[str, str]]:
     """Folders the group could not write in, or whose new files would get another group; files it could not read."""
     git_dir = repository.git_dir
-    folders = [git_dir, os.path.join(git_dir, records.FOLDER), *_folders(os.path.join(git_dir, "refs"))]
+    ours = os.path.join(git_dir, records.FOLDER)
+    locks, ids = (os.path.join(ours, name) for name in sequencing.FOLDERS)
+    folders = [git_dir, ours, locks, ids, *_folders(os.path.join(git_dir, "refs"))]
     folders += [*_folders(os.path.join(git_dir, "logs")), *_folders(os.path.join(git_dir, "objects"))]
     for path in folders:
         if not os.path.isdir(path):
@@ -321,15 +412,30 @@ def _wrong_modes(repository: Repository) -> Iterator[tuple[str, str]]:
         elif not found.st_mode & stat.S_ISGID:
             yield path, "does not hand its group on to what is made in it (no setgid bit)"
     names = ("HEAD", "config", "packed-refs", "objects/pack/*")
-    for path in (p for name in names for p in glob.glob(os.path.join(glob.escape(git_dir), name))):
+    read = [path for name in names for path in glob.glob(os.path.join(glob.escape(git_dir), name))]
+    for path in (*read, *_files(locks)):  # who can read a lock can hold it
+        closed = _closed(path, repository.audience.gid, stat.S_IRGRP)
+        if closed:
+            yield path, f"is not readable by the group ({closed})"
+    for path in (*_files(os.path.join(git_dir, "logs")), *_files(ids)):
+        closed = _closed(path, repository.audience.gid, stat.S_IWGRP)
+        if closed:
+            yield path, f"is not writable by the group ({closed})"
+
+
+def _closed(path: str, gid: int | None, bit: int) -> str:
+    """What keeps the group ``gid`` from a file, or ``""``; ``bit`` is what it needs of the mode."""
+    try:
         found = os.stat(path)
-        if found.st_gid != repository.audience.gid or not found.st_mode & stat.S_IRGRP:
-            yield path, f"is not readable by the group (mode {stat.S_IMODE(found.st_mode):04o})"
-    for where, _, files in os.walk(os.path.join(git_dir, "logs")):
-        for path in (os.path.join(where, name) for name in files):
-            found = os.stat(path)
-            if found.st_gid != repository.audience.gid or not found.st_mode & stat.S_IWGRP:
-                yield path, f"is not writable by the group (mode {stat.S_IMODE(found.st_mode):04o})"
+    except FileNotFoundError:
+        return ""  # of a push that has just ended
+    if found.st_gid != gid:
+        return f"group {sharing.group(found.st_gid)}"
+    return "" if found.st_mode & bit else f"mode {stat.S_IMODE(found.st_mode):04o}"
+
+
+def _files(top: str) -> Iterator[str]:
+    return (os.path.join(where, name) for where, _, names in os.walk(top) for name in names)
 
 
 def _folders(top: str) -> Iterator[str]:
@@ -345,7 +451,8 @@ def _open_to_group(repository: Repository) -> str:
     return (
         f"chgrp -R {group} {path} && find {path} -type d -exec chmod g+rwxs {{}} + && "
         f"find {path} -type f -exec chmod g+r {{}} + && "
-        f"if [ -d {path}/logs ]; then find {path}/logs -type f -exec chmod g+w {{}} +; fi"
+        f"for d in {path}/logs {path}/{records.FOLDER}/{sequencing.IDS}; do "
+        'if [ -d "$d" ]; then find "$d" -type f -exec chmod g+w {} +; fi; done'
     )
 
 
@@ -510,7 +617,7 @@ def _told(attempts: list[probes.Attempt], where: str) -> _Answers:
                 "probe",
                 "error",
                 f"{where} it is not so that {attempt.what}; git said: {attempt.said}",
-                "Look at the other findings; until this is right, nothing guards the logs.",
+                f"Look at the other findings; until this is right, {attempt.meaning}.",
             )
 
 
@@ -520,7 +627,9 @@ _QUESTIONS: tuple[tuple[str, Callable[[_Patient], _Answers]], ...] = (
     ("interpreter", _interpreter),
     ("package", _package),
     ("settings", _settings),
+    ("sequencing", _sequencing),
     ("refs", _refs),
+    ("inbox", _inbox),
     ("sharing", _modes),
     ("safe.directory", _trust),
     ("leftovers", _leftovers),

@@ -3,6 +3,9 @@
 A hook that was there before is renamed to ``<name>.before-coordjournal``, itself and not a copy, so that it comes back
 with every byte and mode; our hook runs it after its own judgement. Ours is known by its second line. A file of ours
 that somebody edited is never dropped: it is kept as ``<name>.coordjournal-edited``.
+
+Not so ``proc-receive``: git runs one, and that one answers for the refs it was given, so two of them cannot share a
+push. One that is not ours stays where it is, and ours is not installed beside it (:mod:`.sequencing`).
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from .interpreter import SHEBANG_BYTES
 from .report import Step, changed, kept, note
 from .repository import Repository, quoted
 
-NAMES = ("pre-receive",)
+NAMES = ("pre-receive", "proc-receive")
+ALONE = frozenset({"proc-receive"})  #: those that cannot run another one after them
 BEFORE = ".before-coordjournal"
 EDITED = ".coordjournal-edited"
 
@@ -105,7 +109,8 @@ def check(where: str) -> None:
     """
     for name in NAMES:
         path = os.path.join(where, name)
-        if kind(path, name) == "foreign" and os.path.lexists(path + BEFORE) and not _same(path, path + BEFORE):
+        foreign = kind(path, name) == "foreign" and name not in ALONE
+        if foreign and os.path.lexists(path + BEFORE) and not _same(path, path + BEFORE):
             raise InstallError(
                 f"{path} is not coordjournal's, and {name}{BEFORE} is there too: only one of them can be kept running",
                 f"Keep one: let it be {path}, and move the other out of the folder.",
@@ -129,6 +134,8 @@ def put(where: str, name: str, content: bytes, mode: int, rendered: str | None) 
             return [kept(f"the hook {path}")]
         if before != content and _edited(before, rendered):
             steps.append(_put_aside(path, name))
+    elif whose == "foreign" and name in ALONE:
+        raise InstallError(f"{path} is not coordjournal's, and git runs only one", "Run the same command again.")
     elif whose == "foreign":
         steps += _move_aside(path, name)
     files.write_atomically(path, content, mode)
@@ -139,11 +146,12 @@ def check_removal(where: str) -> None:
     """Refuse where removing ours could not bring back what was before.
 
     Raises:
-        InstallError: a third hook stands in the place of ours.
+        InstallError: a third hook stands in the place of ours, or something that is no hook.
     """
     for name in NAMES:
         path = os.path.join(where, name)
-        if os.path.lexists(path + BEFORE) and kind(path, name) == "foreign" and not _same(path, path + BEFORE):
+        foreign = kind(path, name) == "foreign" and name not in ALONE
+        if foreign and os.path.lexists(path + BEFORE) and not _same(path, path + BEFORE):
             raise InstallError(
                 f"{path} is not coordjournal's any more, and the hook from before is still at {name}{BEFORE}",
                 f"Decide which one shall be {path}, move the other out of the folder, and uninstall again.",
@@ -157,7 +165,7 @@ def take_out(where: str, name: str, rendered: str | None) -> list[Step]:
     steps = []
     if whose == "ours" and _edited(_read(path), rendered):
         steps.append(_put_aside(path, name))
-    if os.path.lexists(path + BEFORE):
+    if os.path.lexists(path + BEFORE) and name not in ALONE:
         os.replace(path + BEFORE, path)
         if os.path.lexists(path + BEFORE):  # rename(2) leaves two links to one file alone
             os.unlink(path + BEFORE)

@@ -230,7 +230,8 @@ def try_out(python: Interpreter, library: str) -> None:
     """
     program = (
         "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, sys.argv[1]);"
-        "import coordjournal.receive, jsonschema; jsonschema.Draft202012Validator({}).validate(0)"
+        "import coordjournal.receive, coordjournal.proc_receive, coordjournal.sequence;"
+        "import jsonschema; jsonschema.Draft202012Validator({}).validate(0)"
     )
     try:
         done = subprocess.run(

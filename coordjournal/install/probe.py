@@ -1,7 +1,7 @@
 """Proving with real pushes that the hook judges: in a scratch repository, and harmlessly in the real one.
 
 The scratch repository has the same hook files and reads the same configuration. There a lawful log must go in, and a
-rewind and a deletion must be refused.
+rewind and a deletion must be refused; an intent must be appended, or refused where intents are not sequenced.
 
 In the real repository a rewind and a deletion of a real log are pushed too, for only that shows that git runs the hook
 *there*. Such a push must not do damage where the hook does not run. So each is one ``--atomic`` push that also makes
@@ -28,12 +28,13 @@ from .. import commit as commits
 from ..canonical import dumps
 from ..errors import GitFailed
 from ..timestamp import text
-from . import gitcli, hooks
+from . import gitcli, hooks, sequencing
 from .record import FOLDER
 from .repository import Repository
 
 _SPACE = "doctor"
 _REF = "refs/spaces/doctor"
+_INTENTS = "refs/append/doctor"
 _IMPOSSIBLE = ("refs/spaces/%doctor", "refs/spaces/%doctor/probe")
 _SECONDS = 60.0
 _ACTOR = "coordjournal doctor"
@@ -41,11 +42,13 @@ _ACTOR = "coordjournal doctor"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A push that was tried: ``what``, whether it went as it must (None: it could not be tried), and what git said."""
+    """A push that was tried: ``what``, whether it went as it must (None: it could not be tried), what git said, and
+    what it means if it went otherwise."""
 
     what: str
     good: bool | None
     said: str = ""
+    meaning: str = "nothing guards the logs"
 
 
 def scratch(repository: Repository, where: str) -> list[Attempt]:
@@ -68,10 +71,15 @@ def scratch(repository: Repository, where: str) -> list[Attempt]:
             file.write(_configuration(repository))
         first = _decision(client, None, 0)
         second = _decision(client, first, 1)
+        intent = _decision(client, second, None)
+        let_in = _scratch_push("a lawful log is let in", client, server, f"{second}:{_REF}", second)
+        appended = _intent_push(client, server, intent, second, sequencing.is_on(repository))
+        tip = _tip(server)
         return [
-            _scratch_push("a lawful log is let in", client, server, f"{second}:{_REF}", second),
-            _scratch_push("a rewind is refused", client, server, f"+{first}:{_REF}", second, "not-fast-forward"),
-            _scratch_push("a deletion is refused", client, server, f":{_REF}", second, "deleted"),
+            let_in,
+            appended,
+            _scratch_push("a rewind is refused", client, server, f"+{first}:{_REF}", tip, "not-fast-forward"),
+            _scratch_push("a deletion is refused", client, server, f":{_REF}", tip, "deleted"),
         ]
 
 
@@ -101,10 +109,29 @@ def real(repository: Repository) -> list[Attempt]:
 def _scratch_push(what: str, client: str, server: str, update: str, tip: str, code: str = "") -> Attempt:
     done = gitcli.run(f"--git-dir={client}", *_push(server), update, timeout=_SECONDS)
     said = gitcli.said(done)
-    now = gitcli.run(f"--git-dir={server}", "rev-parse", "--verify", "--quiet", _REF).stdout.decode().strip()
+    now = _tip(server)
     if code:
         return Attempt(what, done.returncode != 0 and now == tip and _refused(said, code), said)
     return Attempt(what, done.returncode == 0 and now == tip, said)
+
+
+def _tip(server: str) -> str:
+    """The tip of the scratch repository's log, ``""`` if there is none."""
+    return gitcli.run(f"--git-dir={server}", "rev-parse", "--verify", "--quiet", _REF).stdout.decode().strip()
+
+
+def _intent_push(client: str, server: str, intent: str, tip: str, sequenced: bool) -> Attempt:
+    """Push an intent to the scratch repository, whose log ends at ``tip``, Seq 1."""
+    done = gitcli.run(f"--git-dir={client}", *_push(server), f"{intent}:{_INTENTS}", timeout=_SECONDS)
+    said = gitcli.said(done)
+    if not sequenced:
+        what = "an intent is refused, for nothing is sequenced here"
+        good = done.returncode != 0 and _refused(said, "bad-ref")
+        return Attempt(what, good, said, "a push to refs/append/ may leave a stray ref there")
+    shown = gitcli.run(f"--git-dir={server}", "show", "--no-patch", "--format=%P%n%B", _REF).stdout
+    line = gitcli.run(f"--git-dir={client}", "show", "--no-patch", "--format=%B", intent).stdout.split(b"\n")[2]
+    good = done.returncode == 0 and shown.startswith(tip.encode()) and line in shown and b"\nSeq: 2\n" in shown
+    return Attempt("an intent is appended", good, said, "no intent can be appended")
 
 
 def _real_push(what: str, repository: Repository, tip: str, update: str, code: str) -> Attempt:
@@ -130,15 +157,15 @@ def _push(server: str, *options: str) -> list[str]:
 
 
 def _refused(said: str, code: str) -> bool:
-    """Whether the hook's own words (coordjournal.receive.explain) say so."""
+    """Whether the hook's own words (coordjournal.guard.explain) say so."""
     return re.search(rf"^remote: +{code}[: ]", said, re.MULTILINE) is not None
 
 
-def _decision(client: str, parent: str | None, seq: int) -> str:
-    """Write a lawful decision into ``client``; its object name."""
+def _decision(client: str, parent: str | None, seq: int | None) -> str:
+    """Write a lawful decision into ``client``, an intent if it has no ``seq``; its object name."""
     now = int(time.time())
     stamp = now * 1000 << 80 | 7 << 76 | uuid.uuid4().int & (1 << 76) - 1
-    payload = {"alias": "doctor", "target": f"doctor:{seq}"}
+    payload = {"alias": "doctor", "target": f"doctor:{'intent' if seq is None else seq}"}
     doc = {
         "actor": _ACTOR,
         "at": text(now),
@@ -164,8 +191,7 @@ def _configuration(repository: Repository) -> str:
         f'[include]\n\tpath = "{path}"\n'
         "[core]\n\tbare = true\n\thooksPath = hooks\n"
         "[coordjournal]\n\treadOnly = false\n"
-        "[receive]\n\thideRefs = !refs/spaces\n\tautogc = false\n"
-        "[transfer]\n\thideRefs = !refs/spaces\n"
+        "[receive]\n\tautogc = false\n\thideRefs = !refs/spaces\n\thideRefs = !refs/append\n"
     )
 
 

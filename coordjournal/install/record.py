@@ -12,21 +12,26 @@ from dataclasses import dataclass, field
 from . import files
 from .error import InstallError
 from .repository import Repository
-from .settings import Change
+from .settings import Change, Value
 
 FOLDER = "coordjournal"
-_FORMAT = 1
+_FORMAT = 2
+_FORMATS = (1, _FORMAT)  # 1 is from before there was a sequencer
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """``hooks`` maps each hook we rendered to its SHA-256; ``made`` are the settings that were changed."""
+    """``hooks`` maps each hook we rendered to its SHA-256. ``made`` are the settings that were changed, ``values`` the
+    values that were added to others or removed from them. ``sequencing`` is whether the administrator lets it be on,
+    where it is possible."""
 
     version: str
     prefix: str
     python: str
     hooks: dict[str, str] = field(default_factory=dict)
     made: tuple[Change, ...] = ()
+    values: tuple[Value, ...] = ()
+    sequencing: bool = True
 
 
 def path(repository: Repository) -> str:
@@ -43,7 +48,7 @@ def load(repository: Repository) -> Record | None:
     try:
         with open(path(repository), encoding="utf-8") as file:
             found = json.load(file)
-        if found["format"] != _FORMAT:
+        if found["format"] not in _FORMATS:
             raise InstallError(
                 f"{path(repository)} was written by a later coordjournal", "Use that version, or a later one."
             )
@@ -53,6 +58,8 @@ def load(repository: Repository) -> Record | None:
             str(found["python"]),
             {str(name): str(sha) for name, sha in found["hooks"].items()},
             tuple(Change(c["key"], tuple(c["was"]), c["now"]) for c in found["settings"]),
+            tuple(Value(v["key"], v["value"], bool(v["was"]), bool(v["now"])) for v in found.get("values", ())),
+            bool(found.get("sequencing", True)),
         )
     except FileNotFoundError:
         return None
@@ -72,6 +79,8 @@ def save(repository: Repository, record: Record) -> None:
         "python": record.python,
         "hooks": record.hooks,
         "settings": [{"key": c.key, "was": list(c.was), "now": c.now} for c in record.made],
+        "values": [{"key": v.key, "value": v.value, "was": v.was, "now": v.now} for v in record.values],
+        "sequencing": record.sequencing,
     }
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
     files.write_atomically(path(repository), text.encode(), repository.sharing.file(0o644))
@@ -90,3 +99,13 @@ def merged(before: tuple[Change, ...], now: list[Change]) -> tuple[Change, ...]:
         else:
             found[change.key] = change
     return tuple(found.values())
+
+
+def merged_values(before: tuple[Value, ...], now: list[Value]) -> tuple[Value, ...]:
+    """The single values to remember after another install: those that are not as they were before the first one."""
+    found = {(value.key, value.value): value for value in before}
+    for value in now:
+        name = (value.key, value.value)
+        was = found[name].was if name in found else value.was
+        found[name] = Value(value.key, value.value, was, value.now)
+    return tuple(value for value in found.values() if value.was != value.now)

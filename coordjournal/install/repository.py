@@ -13,6 +13,8 @@ from . import gitcli
 from .error import InstallError
 from .sharing import Audience, Sharing, account, audience, parse
 
+_LISTS = ("receive.procreceiverefs",)  # what the hook reads all values of
+_INBOX = re.compile(r"[0-9]{16}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # <arrival>-<decision id>
 _SEQ = re.compile(rb"\nSeq: (0|[1-9][0-9]*)(\nLease: [^\n]+)?\n?\Z")
 
 
@@ -33,8 +35,12 @@ class Repository:
 
     def value(self, key: str) -> str | None:
         """The value that counts for ``key`` (the last one), or None."""
-        values = self.config.get(folded(key))
+        values = self.values(key)
         return values[-1] if values else None
+
+    def values(self, key: str) -> list[str]:
+        """All values that its own configuration has for ``key``, in order."""
+        return self.config.get(folded(key), [])
 
 
 def opened(path: str) -> Repository:
@@ -111,12 +117,33 @@ def check_refs(repository: Repository) -> None:
     if foreign:
         told = "\n".join(f"  {ref}: {why}" for ref, why in foreign[:20])
         more = f"\n  and {len(foreign) - 20} more" if len(foreign) > 20 else ""
+        strays = [ref for ref, _ in foreign if is_stray(ref)]
+        remedies = [stray_remedy(repository.git_dir, strays[0])] if strays else []
+        if len(strays) < len(foreign):
+            remedies.append(
+                f"Move them elsewhere (git -C {quoted(repository.git_dir)} update-ref NEW OLD; ... update-ref -d OLD), "
+                "or make a repository of its own with `coordjournal init`."
+            )
         raise InstallError(
             f"{repository.git_dir} has refs under names that coordjournal needs, and they are no "
             f"journal:\n{told}{more}",
-            f"Move them elsewhere (git -C {quoted(repository.git_dir)} update-ref NEW OLD; ... update-ref -d OLD), or "
-            "make a repository of its own with `coordjournal init`.",
+            "\n".join(remedies),
         )
+
+
+def is_stray(ref: str) -> bool:
+    """Whether ``ref`` is what a push to ``refs/append/`` leaves behind on a server that does not sequence."""
+    return ref.startswith(refs.APPEND)
+
+
+def stray_remedy(git_dir: str, ref: str) -> str:
+    """What to do about the stray ``ref``."""
+    command = f"git -C {quoted(git_dir)}"
+    return (
+        "Intents under refs/append/ were pushed before there was a hook to sequence them; they are in no log. Look at "
+        f"them ({command} log {quoted(ref)}), append anew what is still wanted, and remove each: "
+        f"{command} update-ref -d {quoted(ref)}"
+    )
 
 
 def check_settings(repository: Repository) -> Settings:
@@ -126,7 +153,8 @@ def check_settings(repository: Repository) -> Settings:
         InstallError: it could not, and would refuse every push.
     """
     try:
-        return Settings.from_config({key: values[-1] for key, values in repository.config.items()})
+        config = repository.config.items()
+        return Settings.from_config({key: ("\n".join(v) if key in _LISTS else v[-1]) for key, v in config})
     except ValueError as error:
         raise InstallError(
             f"the configuration of {repository.git_dir} is not what the hook can read: {error}",
@@ -180,8 +208,10 @@ def _misplaced(ref: str, kind: str) -> str:
             refs.decode_space(spelled)
         except ValueError:
             return "not the spelling of a space id"
-        if not rest or "/" in rest:
+        if not _INBOX.fullmatch(rest):
             return "not refs/intents/<space>/<arrival>-<decision id>"
+    elif ref + "/" in (refs.SPACES, refs.APPEND, refs.INTENTS):
+        return f"it stands in the way of {ref}/..."
     elif ref != refs.META:
         return f"only {refs.META} itself is the descriptor"
     return "" if kind == "commit" else f"a {kind}, not a commit"

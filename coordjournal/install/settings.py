@@ -6,9 +6,11 @@ an account that pushes (``~/.gitconfig``) would have its say otherwise.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from . import gitcli
 from .error import InstallError
@@ -35,6 +37,16 @@ class Change:
     key: str
     was: tuple[str, ...]
     now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One ``value`` of the setting ``key``, which may have many: whether it ``was`` there, and whether it will be."""
+
+    key: str
+    value: str
+    was: bool
+    now: bool
 
 
 def _is(*values: str) -> Callable[[str], bool]:
@@ -155,6 +167,76 @@ def restore(repository: Repository, made: Iterable[Change]) -> list[Step]:
             gitcli.ask(repository.git_dir, "config", "--local", "--add", change.key, value)
         steps.append(changed(f"set {change.key} back to {', '.join(change.was) or 'nothing'}"))
     return steps
+
+
+def hidden(git_dir: str, service: Literal["receive", "uploadpack"], ref: str) -> bool:
+    """Whether git hides ``ref`` from those who push (``receive``) or fetch (git-config(1), transfer.hideRefs).
+
+    Raises:
+        GitFailed: there is no git.
+    """
+    asked = gitcli.run(
+        *(f"--git-dir={git_dir}", "config", "-z", "--get-regexp", rf"^(transfer|{service})\.hiderefs$"), cwd=git_dir
+    )
+    values = [item.partition("\n")[2] for item in asked.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]]
+    for value in reversed(values):  # the last one that fits counts
+        name = value.removeprefix("!").removeprefix("^").rstrip("/")
+        if f"{ref}/".startswith(f"{name}/"):
+            return not value.startswith("!")
+    return False
+
+
+def value_changes(repository: Repository, key: str, value: str, wanted: bool) -> list[Value]:
+    """What to do so that ``value`` is, or with ``wanted`` false is not, among the values of ``key``."""
+    found = value in repository.values(key)
+    return [] if found == wanted else [Value(key, value, found, wanted)]
+
+
+def apply_values(repository: Repository, planned: Iterable[Value]) -> list[Step]:
+    """Add or remove single values; the others of the same keys stay.
+
+    Raises:
+        InstallError: an included file sets what is to be removed.
+        GitFailed: git cannot write the configuration.
+    """
+    steps = []
+    for change in planned:
+        _set_value(repository, change.key, change.value, change.now)
+        if change.now != (change.value in opened(repository.git_dir).values(change.key)):
+            raise InstallError(
+                f"{change.key} still has the value {change.value}: a file that the repository's configuration includes "
+                "sets it",
+                f"Find it with: git -C {quoted(repository.git_dir)} config --show-origin --get-all {change.key}",
+            )
+        steps.append(changed(_told(change.key, change.value, change.now)))
+    return steps
+
+
+def restore_values(repository: Repository, made: Iterable[Value]) -> list[Step]:
+    """Add the values that we removed, and remove those that we added; what is so already stays.
+
+    Raises:
+        GitFailed: git cannot write the configuration.
+    """
+    steps = []
+    own = _own_values(repository)
+    for change in made:
+        if (change.value in own.get(folded(change.key), ())) != change.was:
+            _set_value(repository, change.key, change.value, change.was)
+            steps.append(changed(_told(change.key, change.value, change.was)))
+    return steps
+
+
+def _set_value(repository: Repository, key: str, value: str, wanted: bool) -> None:
+    if wanted:
+        gitcli.ask(repository.git_dir, "config", "--local", "--add", key, value)
+    elif value in _own_values(repository).get(folded(key), ()):
+        # git before 2.30 has no --fixed-value.
+        gitcli.ask(repository.git_dir, "config", "--local", "--unset-all", key, f"^{re.escape(value)}$")
+
+
+def _told(key: str, value: str, wanted: bool) -> str:
+    return f"added {value} to {key}" if wanted else f"removed {value} from {key}"
 
 
 def _own_values(repository: Repository) -> dict[str, list[str]]:
