@@ -10,7 +10,9 @@ __version__ = "0.1.0"
 
 _HOME = {
     "journal": ("Change", "Checkpoint", "Journal"),
-    "space": ("Preview", "Space"),
+    "space": ("Preview", "Space", "Whereabouts"),
+    "lease": ("HeldLease",),
+    "trailer": ("Lease",),
     "decision": (
         "AliasCleared",
         "AliasSet",
@@ -20,7 +22,10 @@ _HOME = {
         "DecisionRevoked",
         "ForkMade",
         "Intent",
+        "IntentRefused",
         "Landed",
+        "LeaseAcquired",
+        "LeaseReleased",
         "MergeDecided",
         "OverlayClosed",
         "OverlayCreated",
@@ -34,8 +39,11 @@ _HOME = {
         "GitFailed",
         "IdConflict",
         "JournalRewound",
+        "LeaseHeld",
+        "LeaseLost",
         "NotAJournal",
         "PreconditionFailed",
+        "Queued",
         "Refused",
         "RemoteUnreachable",
         "UnknownSpace",
@@ -59,7 +67,10 @@ if TYPE_CHECKING:
     from .decision import DecisionRevoked as DecisionRevoked
     from .decision import ForkMade as ForkMade
     from .decision import Intent as Intent
+    from .decision import IntentRefused as IntentRefused
     from .decision import Landed as Landed
+    from .decision import LeaseAcquired as LeaseAcquired
+    from .decision import LeaseReleased as LeaseReleased
     from .decision import MergeDecided as MergeDecided
     from .decision import OverlayClosed as OverlayClosed
     from .decision import OverlayCreated as OverlayCreated
@@ -73,8 +84,11 @@ if TYPE_CHECKING:
     from .errors import GitFailed as GitFailed
     from .errors import IdConflict as IdConflict
     from .errors import JournalRewound as JournalRewound
+    from .errors import LeaseHeld as LeaseHeld
+    from .errors import LeaseLost as LeaseLost
     from .errors import NotAJournal as NotAJournal
     from .errors import PreconditionFailed as PreconditionFailed
+    from .errors import Queued as Queued
     from .errors import Refused as Refused
     from .errors import RemoteUnreachable as RemoteUnreachable
     from .errors import UnknownSpace as UnknownSpace
@@ -85,13 +99,16 @@ if TYPE_CHECKING:
     from .journal import Change as Change
     from .journal import Checkpoint as Checkpoint
     from .journal import Journal as Journal
+    from .lease import HeldLease as HeldLease
     from .space import Preview as Preview
     from .space import Space as Space
+    from .space import Whereabouts as Whereabouts
     from .state import CoordinationState as CoordinationState
     from .state import ForkEdge as ForkEdge
     from .state import Overlay as Overlay
     from .state import Void as Void
     from .state import fold as fold
+    from .trailer import Lease as Lease
 
 
 def __getattr__(name: str) -> object:

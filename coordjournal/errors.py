@@ -148,6 +148,41 @@ class RemoteUnreachable(CoordjournalError):
     intents: "tuple[Intent, ...]" = ()
 
 
+class Queued(CoordjournalError):
+    """The decision is stored but has no place in the log yet; it will get one, or be reported as refused.
+
+    Attributes:
+        place: ``"outbox"``: in this clone, the next append or sync sends it; ``"inbox"``: on the server, it waits
+            for the holder of the lease.
+        intents: what is stored; :meth:`coordjournal.Space.wait` waits for its place.
+    """
+
+    code = "queued"
+
+    def __init__(self, place: str, intents: "tuple[Intent, ...]", why: str) -> None:
+        what = intents[0].decision.id if len(intents) == 1 else f"{len(intents)} decisions"
+        super().__init__(f"{what} in the {place}: {why}")
+        self.place = place
+        self.intents = intents
+
+
+class LeaseHeld(CoordjournalError):
+    """Somebody else holds the lease of the space: ``holder``, at least until ``until`` (seconds since 1970)."""
+
+    code = "lease-held"
+
+    def __init__(self, space: str, holder: str, until: int) -> None:
+        super().__init__(f"{holder!r} holds the lease of {space!r}")
+        self.holder = holder
+        self.until = until
+
+
+class LeaseLost(CoordjournalError):
+    """The lease is gone, or so near its end that nothing may be written under it any more."""
+
+    code = "lease-lost"
+
+
 class GitFailed(CoordjournalError):
     """git itself failed: a damaged repository, a full disk, a missing program."""
 

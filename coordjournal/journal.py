@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import descriptor, log
 from .admission import Settings
+from .appending import Sent
 from .cache import FoldCache
 from .decision import Landed
 from .errors import CoordjournalError, GitFailed, JournalRewound, NotAJournal
 from .extensions import ExtensionFold, load_extensions
 from .locking import Lock
 from .memory import MemoryStore
+from .outbox import Outbox
 from .refs import META, encode_space
 from .remote import Remote, environment
 from .space import Space
@@ -71,6 +73,7 @@ class Journal:
         store: where objects and refs are.
         remote: where appends go to; None where the logs themselves are here.
         extensions: plug-ins by extension type.
+        outbox: where appends of a clone are stored until they have landed; None where the logs themselves are here.
     """
 
     def __init__(
@@ -92,6 +95,10 @@ class Journal:
         self._settings: Settings | None = None
         self._settings_as_of: object = None
         self._judge: Extensions | None = None
+        self._sequencing_denied: str | None = None  # the descriptor of a server that does not do what it says
+        self.outbox: Outbox | None = None
+        if remote is not None and isinstance(store, GitStore):
+            self.outbox = Outbox(Path(store.git_dir) / "coordjournal" / "outbox")
 
     # -- where a journal comes from ------------------------------------------------------------------------------
 
@@ -227,7 +234,8 @@ class Journal:
     # -- news ----------------------------------------------------------------------------------------------------
 
     def sync(self) -> list[Change]:
-        """Fetches what is new from the remote, checks it, and says what it is, space by space, each in its order.
+        """Fetches what is new from the remote, checks it, and says what it is, space by space, each in its order. Then
+        what waits in the outbox is sent (:meth:`send`, which tells what became of it).
 
         A journal without a remote has nothing to fetch. What this clone appended itself, and what another process
         fetched into it, is not news to a sync: :meth:`changes` with a checkpoint is the feed that leaves nothing out.
@@ -239,7 +247,20 @@ class Journal:
                 was changed here.
             GitFailed: the clone cannot be written.
         """
-        return [change for move in self._sync(self._wanted) for change in self._between(move)]
+        news = [change for move in self._sync(self._wanted) for change in self._between(move)]
+        self.send()
+        return news
+
+    def send(self, timeout: float = 30.0) -> list[Sent]:
+        """Sends what waits in the outbox, in order, and looks after what is in the inbox of the server.
+
+        What became of each entry: an entry that cannot land now waits on, with those behind it; one that never can
+        stays in the outbox as rejected, to be read and dropped.
+        """
+        if self.outbox is None:
+            return []
+        spaces = dict.fromkeys(entry.space for entry in self.outbox.entries())
+        return [sent for space in spaces for sent in self.space(space).send(timeout)]
 
     def changes(self, after: Checkpoint | None = None) -> Iterator[Change]:
         """The feed: what is here and new since a checkpoint (None: everything), space by space, each in its order.
@@ -299,6 +320,22 @@ class Journal:
                 self._settings = self._read_settings()
                 self._settings_as_of = as_of
             return self._settings
+
+    def sequencing(self) -> bool:
+        """Whether the server takes intents and gives them their places itself (``refs/append/``)."""
+        return self.remote is not None and self.settings().sequencing and not self._is_denied()
+
+    def forget_sequencing(self) -> None:
+        """Notes that the server does not sequence, whatever its descriptor says: it may be a copy of another's."""
+        assert self.remote is not None and isinstance(self.store, GitStore)
+        self._sequencing_denied = self._descriptor()
+
+    def _is_denied(self) -> bool:
+        return self._sequencing_denied is not None and self._sequencing_denied == self._descriptor()
+
+    def _descriptor(self) -> str | None:
+        assert self.remote is not None and isinstance(self.store, GitStore)
+        return self.store.resolve(meta_ref(self.remote.name))
 
     def judge_extension(self, kind: str, payload: Any) -> None:
         """Judges the payload of an extension by its declared schema.

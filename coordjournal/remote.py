@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .errors import GitFailed, Refused, RemoteUnreachable
-from .refs import META, SPACES, decode_space, encode_space
+from .errors import CoordjournalError, GitFailed, Refused, RemoteUnreachable
+from .refs import APPEND, INTENTS, META, SPACES, decode_space, encode_space
 from .text import printable
 
 # What steers git to a repository: its own list (local_repo_env in environment.c) but for the configuration on it.
@@ -38,10 +38,12 @@ _RACE = re.compile(
     r"stale info|fetch first|non-fast-forward|needs force|failed to update ref|cannot lock ref|incorrect old value"
     r"|reference already exists|already exists|atomic push failed|failed to lock"
 )
+_WENT = re.compile(r"^[ *+=-]\t[^:]*:(?P<to>\S+)\t")
 _HERE = re.compile(r"cannot lock ref|update local ref|insufficient permission|No space left|Read-only file system")
 _TOLD = re.compile(r"^remote: {3}(?P<ref>\S+) commit (?P<commit>[0-9a-f]+) Seq (?P<seq>-|\d+)\s*$")
 _WHY = re.compile(r"^remote: {3}(?P<code>[a-z-]+)(?: at (?P<place>.*?))?: (?P<what>.*?)\s*$")
 _REMEDY = re.compile(r"^remote: {3}-> (?P<remedy>.*?)\s*$")
+_UNDECIDED = "coordjournal cannot judge this push"  # what the hook says that did not die
 _INCIDENT = re.compile(r"^remote: coordjournal refused this push.*Incident (?P<incident>[0-9a-f]+)")
 
 
@@ -49,6 +51,12 @@ def environment() -> dict[str, str]:
     """The environment for a git of the user's own: with what they have set about transport, but in plain English, and
     without what the caller's environment may say about some repository."""
     return {**{key: value for key, value in os.environ.items() if key not in _LOCAL}, "LC_ALL": "C", "LANGUAGE": ""}
+
+
+class NotSequencing(CoordjournalError):
+    """The server does not know ``refs/append/``."""
+
+    code = "not-sequencing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +124,60 @@ class Remote:
         )
         if done.returncode == 0:
             return True
-        lines = [line.rpartition("\t")[2] for line in done.stdout.splitlines() if line.startswith("!\t")]
-        status = lines[0] if lines else "[remote failure]"
-        if status.startswith("[remote failure]"):  # no word of what became of it
-            raise RemoteUnreachable(f"cannot push to {self.name}: {_said(done)}")
-        if "hook declined" not in status and _RACE.search(status):
+        if _is_race(_status(done)):
             return False
+        raise self._declined(done)
+
+    def submit(self, space: str, new: str) -> list[str]:
+        """Hands the commit ``new``, the last of a chain of intents or of stamped commits, to the sequencer there; the
+        refs that it really went to.
+
+        Raises:
+            Refused: coordjournal's hooks there refused it.
+            NotSequencing: coordjournal's hook there said so; or the server knows nothing of ``refs/append/`` and stored
+                it there, from where it was removed again, and so was what a client that died has left there.
+            RemoteUnreachable: the connection failed or the sequencer died, before or after the push got through.
+            GitFailed: the server declined for another reason.
+        """
+        ref = APPEND + encode_space(space)
+        done = self._run(
+            *("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--", self.name, f"{new}:{ref}")
+        )
+        if done.returncode:
+            error = self._declined(done)
+            if isinstance(error, Refused) and error.code == "bad-ref":  # of a ref that is spelt as it should be
+                raise NotSequencing(f"{self.name} does not sequence, though its descriptor says so: {error}")
+            status = _status(done)
+            if "hidden ref" in status:
+                raise NotSequencing(f"{self.name} hides refs/append, though its descriptor says that it sequences")
+            if isinstance(error, GitFailed) and _is_race(status):  # with what is stored there
+                self._run("push", "--porcelain", "--quiet", "--", self.name, f":{ref}")
+                raise NotSequencing(f"{self.name} does not sequence, though its descriptor says so")
+            raise error
+        found = [match["to"] for match in map(_WENT.match, done.stdout.splitlines()) if match]
+        if ref in found:
+            self._run("push", "--porcelain", "--quiet", f"--force-with-lease={ref}:{new}", "--", self.name, f":{ref}")
+            raise NotSequencing(f"{self.name} does not sequence, though its descriptor says so")
+        return found
+
+    def waiting(self, space: str) -> dict[str, str]:
+        """The inbox of ``space`` there, in the order of arrival: ref to commit. Raises RemoteUnreachable."""
+        done = self._run("ls-remote", "--refs", "--", self.name, f"{INTENTS}{encode_space(space)}/*")
+        if done.returncode:
+            raise RemoteUnreachable(f"cannot read {self.name}: {_said(done)}")
+        found = (line.partition("\t") for line in done.stdout.splitlines())
+        return dict(sorted((ref, oid) for oid, _, ref in found))
+
+    def _declined(self, done: subprocess.CompletedProcess[str]) -> CoordjournalError:
+        """The error of a push that failed."""
+        status = _status(done)
+        died = "proc-receive hook" in status and _UNDECIDED not in done.stderr
+        if status.startswith("[remote failure]") or died:  # no word of what became of it
+            return RemoteUnreachable(f"cannot push to {self.name}: {_said(done)}")
         refusal = next(iter(refusals(done.stderr)), None)
         if refusal is not None:
-            raise refusal
-        raise GitFailed(f"{self.name} declined the push: {printable(status)}. {_said(done)}")
+            return refusal
+        return GitFailed(f"{self.name} declined the push: {printable(status)}. {_said(done)}")
 
     def _run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         try:
@@ -142,8 +194,18 @@ class Remote:
             raise GitFailed("git is not installed, or not in PATH") from None
 
 
+def _status(done: subprocess.CompletedProcess[str]) -> str:
+    """What git says of the first ref that was not pushed."""
+    lines = [line.rpartition("\t")[2] for line in done.stdout.splitlines() if line.startswith("!\t")]
+    return lines[0] if lines else "[remote failure]"
+
+
+def _is_race(status: str) -> bool:
+    return "hook declined" not in status and _RACE.search(status) is not None
+
+
 def refusals(said: str) -> Iterable[Refused]:
-    """The refusals that the hook told, out of what git printed of them (:func:`coordjournal.receive.explain`)."""
+    """The refusals that the hook told, out of what git printed of them (:func:`coordjournal.guard.explain`)."""
     incident = ""
     found: Refused | None = None
     ref = commit = seq = ""

@@ -4,44 +4,36 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from . import log
+from . import inbox, log
+from .appending import FIRST_PAUSE, LONGEST_PAUSE, Ask, Sent, Way, When, Writer
 from .commit import Commit, parse
 from .decision import Decision, Intent, Landed, Payload, at_text, new_id
 from .errors import (
-    Contention,
     DecisionNotFound,
     GitFailed,
-    IdConflict,
     JournalRewound,
-    PreconditionFailed,
+    Queued,
     Refused,
-    RemoteUnreachable,
     UnknownSpace,
     UnlawfulLog,
-    WouldBeVoid,
 )
-from .index import VOID_REASONS, Index, Record
+from .inbox import Waiting
+from .index import Index, Record
+from .lease import HeldLease
 from .locking import Lock
 from .refs import encode_space
-from .stamp import Stamped, stamp
 from .state import CoordinationState
 from .timestamp import seconds
 
 if TYPE_CHECKING:
     from .journal import Journal
 
-When = Callable[[CoordinationState], bool]
-
 _CACHED_STEP = 256  # so many new records are worth a write to the cache
-# What is judged by what is known of the server and its log.
-_BY_WHAT_IS_KNOWN = ("too-large", "undeclared-type", "read-only", "would-be-void", "precondition-failed")
-_FIRST_PAUSE = 0.01  # seconds before the second try of an append that lost a race; then twice as long each time
-_LONGEST_PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +45,54 @@ class Preview:
     after: CoordinationState
 
 
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a decision is: ``state`` is ``landed``, ``queued``, ``refused`` or ``unknown``.
+
+    ``landed`` is where it landed; ``place`` says where it is queued or kept (``outbox``, ``inbox``); ``reason`` why it
+    was refused.
+    """
+
+    state: Literal["landed", "queued", "refused", "unknown"]
+    place: Literal["outbox", "inbox"] | None = None
+    landed: Landed | None = None
+    reason: str | None = None
+
+    def json(self) -> dict[str, Any]:
+        """It as a JSON object, with the Seq and the commit of what landed."""
+        landed = self.landed
+        return {
+            "state": self.state,
+            "place": self.place,
+            "seq": landed.seq if landed else None,
+            "commit": landed.commit if landed else None,
+            "reason": self.reason,
+        }
+
+
 class Space:
     """The log of one space. Made by :meth:`coordjournal.Journal.space`; safe for any number of threads.
 
     Attributes:
         id: the space id.
         ref: the ref of the log on the server.
+        journal: the journal that it is of.
     """
 
     def __init__(self, journal: Journal, space: str) -> None:
         self.id = space
         self.ref = "refs/spaces/" + encode_space(space)  # raises ValueError for what is no space id
-        self._journal = journal
+        self.journal = journal
         self._store = journal.store
         self._lock = Lock(self._start_over)  # held while the index grows, never while a remote is asked
-        self._appending = Lock()  # one append of this process at a time
+        self._writer = Writer(self)
         self._start_over()
 
     def _start_over(self) -> None:
         """Forgets what was read of the log. States that were handed out keep the index they look at."""
-        self._index = Index(self.id, self._journal.extensions)
+        self._index = Index(self.id, self.journal.extensions)
         self._tip: str | None = None
-        self._cache = self._journal.cache(self.id)
+        self._cache = self.journal.cache(self.id)
         self._uncached: list[bytes] = []  # the JSON lines of what the cache does not hold yet
 
     def __repr__(self) -> str:
@@ -104,7 +122,7 @@ class Space:
             JournalRewound: the log went backwards.
             UnlawfulLog, UnsupportedVersion, GitFailed: the log cannot be read.
         """
-        state = self._newest()
+        state = self.newest()
         if at_least is not None:
             state = self._wait_for(at_least, timeout)
         if at is not None:
@@ -199,6 +217,7 @@ class Space:
         when: When | None = None,
         allow_void: bool = False,
         timeout: float = 30.0,
+        queue: bool = True,
     ) -> Landed:
         """Appends a decision and says where it landed; when this returns it is durable where the log lives.
 
@@ -214,19 +233,29 @@ class Space:
             when: asked with the state that the decision would be appended to; it must be true.
             allow_void: append even what would have no effect.
             timeout: how long to go on after lost races, in seconds. ``expect`` and ``when`` are asked again each time.
+            queue: keep the decision in the outbox of the clone if it cannot land now. One with ``when``, which cannot
+                be stored, and one under a lease, which may be over by then, is never kept.
 
         Raises:
+            Queued: it is kept and will land later: the remote cannot be reached, or somebody else holds the lease.
             Refused: by the law or the admission, here or on the server.
             WouldBeVoid, PreconditionFailed, IdConflict, Contention: as their names say.
-            RemoteUnreachable: the remote could not be asked, or did not answer; ``append_many(error.intents)`` tries
-                again under the same ids, and lands what has not landed yet.
+            LeaseLost: the lease that this object held is gone.
+            RemoteUnreachable: the remote could not be asked, or did not answer, and the decision is not kept;
+                ``append_many(error.intents)`` tries again under the same ids, and lands what has not landed yet.
             JournalRewound, UnlawfulLog, GitFailed: the log cannot be continued.
         """
         intent = self.intent(
             decision, payload, actor=actor, reason=reason, meta=meta, at=at, id=id, files=files
         )
         return self.append_many(
-            [intent], expect=expect, when=when, allow_void=allow_void, timeout=timeout, same_at=at is not None
+            [intent],
+            expect=expect,
+            when=when,
+            allow_void=allow_void,
+            timeout=timeout,
+            same_at=at is not None,
+            queue=queue,
         )[0]
 
     def append_many(
@@ -238,70 +267,17 @@ class Space:
         allow_void: bool = False,
         timeout: float = 30.0,
         same_at: bool = True,
+        queue: bool = True,
     ) -> list[Landed]:
         """Appends a batch as one push: all of it lands, or nothing. Arguments and errors are those of :meth:`append`.
 
         Intents that are in the log already, the same bytes under the same id, answer with their first landing.
-        ``same_at=False`` lets their time differ from what landed.
+        ``same_at=False`` lets their time differ from what landed. (In the inbox of a space whose lease somebody else
+        holds the intents of a batch wait side by side, and each lands or is let go for itself.)
         """
-        try:
-            return self._append(intents, expect, when, allow_void, timeout, same_at)
-        except RemoteUnreachable as error:
-            error.intents = tuple(intents)
-            raise
-
-    def _append(
-        self,
-        intents: Sequence[Intent],
-        expect: int | None,
-        when: When | None,
-        allow_void: bool,
-        timeout: float,
-        same_at: bool,
-    ) -> list[Landed]:
-        until = time.monotonic() + timeout
-        pause = _FIRST_PAUSE
-        asked_again = self._journal.remote is None
-        overtaken = False
-        while True:
-            with self._appending:
-                state = self._newest()
-                done, new = self._known(state, intents, same_at)
-                if not new:
-                    return [done[intent.decision.id] for intent in intents]
-                try:
-                    self._ask(state, expect, when)
-                    landed, stamped = self._stamped(state, new, allow_void)
-                except (Refused, PreconditionFailed, WouldBeVoid) as refusal:
-                    # The remote may have said and done more since this clone has heard of it.
-                    if asked_again or refusal.code not in _BY_WHAT_IS_KNOWN or not self._heard_more():
-                        raise
-                    asked_again = True
-                    continue
-                if self._land(state.commit, landed[-1].commit, stamped.objects):
-                    self._take_own(state, landed, stamped.commits)
-                    done.update((item.decision.id, item) for item in landed)
-                    return [done[intent.decision.id] for intent in intents]
-            if time.monotonic() > until:
-                if not overtaken:
-                    raise GitFailed(
-                        f"for {timeout:g} s the remote has not let the log of {self.id} move, though nobody else moved "
-                        "it: a lock may be left behind there, or its disk be full; its administrator should run "
-                        "`coordjournal doctor`. Nothing was appended"
-                    )
-                raise Contention(f"{self.id}: others were faster for {timeout:g} s; nothing was appended")
-            time.sleep(pause * random.random())
-            pause = min(2 * pause, _LONGEST_PAUSE)
-            self._journal.refresh(self.id)
-            overtaken = overtaken or self._store.tip(self.id) != state.commit
-
-    def _heard_more(self) -> bool:
-        """Asks the remote for news; False if it cannot be reached."""
-        try:
-            self._journal.refresh(self.id)
-        except RemoteUnreachable:
-            return False
-        return True
+        if not intents:
+            return []
+        return self._writer.append(intents, Ask(expect, when, allow_void, timeout, same_at), queue)
 
     def preview(
         self,
@@ -312,15 +288,135 @@ class Space:
         allow_void: bool = False,
     ) -> Preview:
         """What :meth:`append_many` would do now, by what this repository holds. Writes nothing; raises the same."""
-        state = self._newest()
-        _, new = self._known(state, intents, True)
-        self._ask(state, expect, when)
-        landed, _ = self._stamped(state, new, allow_void)
-        return Preview(landed, state, self._after(state, landed))
+        state = self.newest()
+        _, new = self._writer.known(state, intents, True)
+        self._writer.check_asked(state, Ask(expect, when))
+        landed, _ = self._writer.stamped(state, new, allow_void, self._writer.held)
+        return Preview(landed, state, self._writer.after(state, landed))
+
+    def way(self, precondition: bool = False) -> Way:
+        """The way that an append takes now: ``embedded``, ``sequencer``, ``compare-and-swap`` or ``lease``. With a
+        ``precondition`` (expect, when) the sequencer cannot be it: it asks for none."""
+        return self._writer.way(precondition)
+
+    def send(self, timeout: float = 30.0) -> list[Sent]:
+        """Sends what waits in the clone's outbox for this space, in order; what became of each entry.
+
+        Raises RemoteUnreachable, and what :meth:`Journal.sync` raises.
+        """
+        return self._writer.send(timeout)
+
+    def whereabouts(self, id: str) -> Whereabouts:
+        """Where the decision with this id is: in the log, in the outbox of this clone, or in the inbox of the server,
+        which is asked only where this clone does not know.
+
+        Raises:
+            RemoteUnreachable: the server cannot be asked.
+        """
+        found = self._recorded(id) or self._in_outbox(id)
+        if found is None and any(item.id == id for item in self.inbox()):
+            found = Whereabouts("queued", place="inbox")
+        if found is None:  # it may have left the inbox for the log, of which this clone has not heard
+            self.journal.refresh(self.id)
+            found = self._recorded(id) or self._in_outbox(id, ("filed",))  # an inbox that lost it gets it again
+        return found or Whereabouts("unknown")
+
+    def _recorded(self, id: str) -> Whereabouts | None:
+        state = self.newest()
+        landed = state.find_id(id)
+        if landed is not None:
+            return Whereabouts("landed", landed=landed)
+        reason = state.refusal_of(id)
+        return None if reason is None else Whereabouts("refused", reason=reason)
+
+    def _in_outbox(self, id: str, states: Collection[str] = ("waiting", "rejected")) -> Whereabouts | None:
+        for entry in self.journal.outbox.entries(self.id) if self.journal.outbox else ():
+            if entry.state in states and any(decision.id == id for decision in entry.decisions):
+                error = entry.error()
+                if error is not None:
+                    return Whereabouts("refused", place="outbox", reason=str(error))
+                return Whereabouts("queued", place="outbox")
+        return None
+
+    def wait(self, id: str, timeout: float = 60.0) -> Landed:
+        """Waits until the decision with this id has landed, sending what the outbox holds meanwhile.
+
+        Raises:
+            Refused: it was let go (``intent-refused``), or cannot be appended any more.
+            Queued: it still waits after ``timeout`` seconds.
+            DecisionNotFound: nobody knows of it.
+            RemoteUnreachable: the remote could not be asked.
+        """
+        until = time.monotonic() + timeout
+        pause = FIRST_PAUSE
+        while True:
+            self.journal.refresh(self.id)
+            self.send()
+            found = self.whereabouts(id)
+            if found.landed is not None:
+                return found.landed
+            if found.state == "refused":
+                raise Refused("intent-refused", found.reason or "", "id")
+            if found.state == "unknown":
+                raise DecisionNotFound(f"{id} has neither landed nor is it waiting anywhere")
+            if time.monotonic() > until:
+                raise Queued(found.place or "", (), f"{id} still waits after {timeout:g} s")
+            if found.place == "inbox":
+                self._writer.poke(id)
+            time.sleep(pause * random.random())
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def inbox(self) -> list[Waiting]:
+        """The intents that wait on the server for the holder of the lease, in the order of their arrival.
+
+        Raises:
+            RemoteUnreachable, GitFailed: the inbox cannot be read.
+        """
+        return inbox.read(self.journal.store, self.journal.remote, self.id)
+
+    # -- the lease -----------------------------------------------------------------------------------------------
+
+    def lease(
+        self,
+        holder: str | None = None,
+        *,
+        ttl: int = 300,
+        wait: float = 0.0,
+        renew: bool = True,
+    ) -> HeldLease:
+        """Acquires the lease of the space: from then on only this object appends to it, until it is released.
+
+        Use it with ``with``, which releases it. Every append under it renews it; a thread of its own does so between
+        them, unless ``renew`` is False.
+
+        Args:
+            holder: who holds it (an ident); by default the journal's appender.
+            ttl: how long it lasts without being renewed, in seconds: at least twice the clock skew of the server.
+            wait: how long to wait while somebody else holds it, in seconds.
+
+        Raises:
+            LeaseHeld: somebody else holds it, or this very object does.
+            Refused: the server does not grant such a lease.
+            RemoteUnreachable: as :meth:`append`; whoever asks for the same again gets what may have got through.
+            Contention, GitFailed: as :meth:`append`.
+        """
+        return HeldLease.acquire(self, self._writer, holder or self.journal.appender, ttl, wait, renew)
+
+    def resume(self, saved: str) -> HeldLease:
+        """The lease that another object, or a process that has ended, held and saved with :meth:`HeldLease.dumps`.
+        Every append under it renews it, but no thread does so.
+
+        Raises:
+            LeaseLost: it has ended, or another has taken it over.
+            RemoteUnreachable: the remote cannot be asked whether it is still held.
+            ValueError: ``saved`` is no saved lease of this space.
+        """
+        return HeldLease.resume(self, self._writer, saved)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _newest(self) -> CoordinationState:
+    def newest(self) -> CoordinationState:
+        """The state of all that this repository holds."""
         with self._lock:
             tip = self._store.tip(self.id)
             if tip != self._tip:
@@ -341,14 +437,14 @@ class Space:
                 self._cache = None  # not writable: go on without
             self._uncached.clear()
 
-    def _take_own(self, state: CoordinationState, landed: Sequence[Landed], commits: Sequence[Commit]) -> None:
+    def take_own(self, state: CoordinationState, landed: Sequence[Landed], commits: Sequence[Commit]) -> None:
         """Adds what just landed on ``state`` to the index, which need not be read back then."""
         with self._lock:
             if self._tip != state.commit or self._store.tip(self.id) == state.commit:
                 return  # another thread has read it back already, or the log here has not moved yet
             if self._cache is not None:
                 self._uncached += [commit.line for commit in commits]
-            self._grow(_records(landed), commits[-1].oid)
+            self._grow([item.record() for item in landed], commits[-1].oid)
 
     def _grow(self, records: Sequence[Record], tip: str) -> None:
         """Adds records to the index, up to ``tip``. If that ends halfway, nothing that was read is used any more."""
@@ -381,16 +477,16 @@ class Space:
 
     def _wait_for(self, seq: int, timeout: float) -> CoordinationState:
         until = time.monotonic() + timeout
-        pause = _FIRST_PAUSE
-        while (state := self._newest()).seq < seq:
+        pause = FIRST_PAUSE
+        while (state := self.newest()).seq < seq:
             if time.monotonic() > until:
                 raise DecisionNotFound(
                     f"{self.id}@{seq} did not come within {timeout:g} s; the last is Seq {state.seq}"
                 )
-            self._journal.refresh(self.id)
-            if self._newest().seq < seq:
+            self.journal.refresh(self.id)
+            if self.newest().seq < seq:
                 time.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                pause = min(2 * pause, LONGEST_PAUSE)
         return state
 
     def _as_of(self, state: CoordinationState, at: int | str | datetime) -> CoordinationState:
@@ -404,100 +500,12 @@ class Space:
             return state.as_of(int(at) if at == "-1" else state.find(at).seq)
         return state.as_of_time(moment)
 
-    def _known(
-        self, state: CoordinationState, intents: Sequence[Intent], same_at: bool
-    ) -> tuple[dict[str, Landed], list[Intent]]:
-        """Which of the intents landed before, and which are new."""
-        done: dict[str, Landed] = {}
-        new: dict[str, Intent] = {}
-        for intent in intents:
-            decision = intent.decision
-            seq = self._index.first.get(decision.id)
-            first = None if seq is None or seq > state.seq else state.landed(seq)
-            twin = new.get(decision.id)
-            other = first.decision if first else twin.decision if twin else None
-            if other is None:
-                new[decision.id] = intent
-            elif (decision if same_at else replace(decision, at=other.at)).json() != other.json():
-                where = f"{self.id}@{first.seq}" if first else "the same batch"
-                raise IdConflict(f"another decision has the id {decision.id} already: {where}")
-            elif first:
-                done[decision.id] = first
-        return done, list(new.values())
-
-    def _ask(self, state: CoordinationState, expect: int | None, when: When | None) -> None:
-        if expect is not None and state.seq != expect:
-            raise PreconditionFailed(f"expected {self.id} to be at Seq {expect}, it is at {state.seq}")
-        if when is not None and not when(state):
-            raise PreconditionFailed(f"the precondition does not hold for {self.id}@{state.seq}")
-
-    def _stamped(
-        self, state: CoordinationState, intents: Sequence[Intent], allow_void: bool
-    ) -> tuple[list[Landed], Stamped]:
-        stamped = stamp(
-            self.id,
-            intents,
-            self._commit(state.commit),
-            appender=self._journal.appender,
-            now=int(time.time()),
-            name=self._store.name,
-            empty_tree=self._store.empty_tree,
-            settings=self._journal.settings(),
-            judge_extension=self._journal.judge_extension,
-        )
-        landed = [
-            Landed(state.seq + 1 + i, commit.oid, commit.appended, commit.appender, Decision.from_json(doc))
-            for i, (commit, doc) in enumerate(zip(stamped.commits, stamped.docs, strict=True))
-        ]
-        if not allow_void:
-            self._check_effect(state, landed, stamped.docs)
-        return landed, stamped
-
-    def _check_effect(
-        self, state: CoordinationState, landed: Sequence[Landed], docs: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """Raises WouldBeVoid if one of the decisions would have no effect."""
-        if len(landed) == 1:
-            reason = state.would_be_void(docs[0])
-            what = "it"
-        else:
-            void = next((item for item in self._after(state, landed).void if item.seq > state.seq), None)
-            reason = void.reason if void else None
-            what = f"the decision {void.id}" if void else ""
-        if reason is not None:
-            raise WouldBeVoid(reason, f"{what} would have no effect: {VOID_REASONS[reason]}")
-
-    def _after(self, state: CoordinationState, landed: Sequence[Landed]) -> CoordinationState:
-        index = Index(self.id, self._journal.extensions)
-        index.extend(self._index.records[: state.seq + 1])
-        index.extend(_records(landed))
-        return CoordinationState(index)
-
-    def _land(self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]]) -> bool:
-        self._store.add(objects)
-        remote = self._journal.remote
-        if remote is None:
-            return self._store.move(self.id, old, new)
-        try:
-            pushed = remote.push(self.id, old, new)
-        except RemoteUnreachable:
-            # The connection may have broken after the push got through: only the remote can tell.
-            self._journal.refresh(self.id)
-            if self._store.tip(self.id) == old:
-                raise
-            return False
-        if pushed:
-            try:
-                self._store.move(self.id, old, new, "pushed")
-            except GitFailed:
-                pass  # it has landed where it counts; the next sync brings it here
-        return pushed
-
     def _seq_of(self, tip: str | None) -> int:
-        commit = self._commit(tip)
+        commit = self.commit(tip)
         return -1 if commit is None or commit.seq is None else commit.seq
 
-    def _commit(self, oid: str | None) -> Commit | None:
+    def commit(self, oid: str | None) -> Commit | None:
+        """The decision commit of that name. Raises UnlawfulLog, GitFailed."""
         if oid is None:
             return None
         found = self._store.object(oid, "commit")
@@ -509,6 +517,3 @@ class Space:
             refusal.ref, refusal.commit = self.ref, oid
             raise UnlawfulLog(refusal) from None
 
-
-def _records(landed: Sequence[Landed]) -> list[Record]:
-    return [(item.commit, item.appended, item.appender, item.decision.json()) for item in landed]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import subprocess
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +19,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import gitread
+from . import gitread, stale
 from .admission import Settings
 from .commit import EMPTY_TREE
 from .errors import DecisionNotFound, GitFailed, NotAJournal
 from .locking import Lock
 from .refs import SPACES, decode_space, encode_space
+from .text import printable
 
 if TYPE_CHECKING:
     from dulwich.repo import Repo
@@ -210,6 +212,24 @@ class GitStore:
             with _signals_held():
                 return self._patiently(swap)
 
+    def update_refs(self, lines: Sequence[str], why: str) -> None:
+        """One transaction of ``git update-ref --stdin``: all of it or nothing. Raises GitFailed."""
+        if not lines:
+            return
+        # Without "start" git would commit what it has when its input ends, also because we were killed.
+        stale.remove([f"{self.git_dir}/{name}.lock" for name in ("packed-refs", *(line.split()[1] for line in lines))])
+        done = subprocess.run(
+            ["git", "update-ref", "-m", f"coordjournal: {why}", "--create-reflog", "--stdin"],
+            input="".join(f"{line}\n" for line in ("start", *lines, "prepare", "commit")),
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            env={**self.env, "GIT_COMMITTER_NAME": "coordjournal", "GIT_COMMITTER_EMAIL": "coordjournal"},
+            check=False,
+        )
+        if done.returncode:
+            raise GitFailed(f"cannot move the refs of {self.git_dir}: {' '.join(printable(done.stderr).split())}")
+
     def _patiently(self, write: Callable[[], T]) -> T:
         """Does what needs a lock file; while another process holds that, waits a little and tries again."""
         from dulwich.file import FileLocked
@@ -219,6 +239,8 @@ class GitStore:
             try:
                 return write()
             except FileLocked as locked:
+                if stale.remove([os.fsdecode(locked.lockfilename)]):
+                    continue
                 if time.monotonic() > until:
                     raise GitFailed(
                         f"another process has been writing to {self.git_dir} for {_LOCK_SECONDS:g} s; if none runs "

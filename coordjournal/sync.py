@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -113,29 +112,12 @@ def _move(store: GitStore, remote: Remote, moved: list[Moved], descriptor: str |
     ]
     if descriptor is not None:
         lines.append(f"update {meta_ref(remote.name)} {descriptor}")
-    _update_refs(store, lines)
+    store.update_refs(lines, "sync")
 
 
 def _forget(store: GitStore) -> None:
     """Removes what was fetched for the check, also what a sync that was killed left behind."""
-    _update_refs(store, [f"delete {name}" for name, _ in store.refs(INCOMING)])
-
-
-def _update_refs(store: GitStore, lines: list[str]) -> None:
-    """One transaction of ``git update-ref --stdin``: all of it or nothing."""
-    if not lines:
-        return
-    done = subprocess.run(
-        ["git", "update-ref", "-m", "coordjournal: sync", "--create-reflog", "--stdin"],
-        input="\n".join(lines) + "\n",
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        env={**store.env, "GIT_COMMITTER_NAME": "coordjournal", "GIT_COMMITTER_EMAIL": "coordjournal"},
-        check=False,
-    )
-    if done.returncode:
-        raise GitFailed(f"cannot move the refs of {store.git_dir}: {done.stderr.strip()}")
+    store.update_refs([f"delete {name}" for name, _ in store.refs(INCOMING)], "sync")
 
 
 @contextmanager

@@ -14,25 +14,29 @@ PACKAGE = Path(__file__).resolve().parents[1] / "coordjournal"
 
 # A module may import from the layers above its own, never from its own or one below.
 LAYERS: list[set[str]] = [
-    {"errors", "locking", "text", "timestamp"},
-    {"canonical", "refs", "resources"},
+    {"errors", "locking", "stale", "text", "timestamp"},
+    {"canonical", "refs", "resources", "trailer"},
     {"commit", "decision"},
     {"accept"},
     {"schema"},
     {"law", "admission"},
-    {"gitread"},
+    {"gitread", "placing"},
     {"chain"},
     {"extensions"},
     {"index"},
     {"state"},
-    {"cache", "difference", "lint", "log"},
+    {"cache", "difference", "lint", "log", "outbox"},
     {"store"},
     {"descriptor", "memory", "remote", "stamp", "verify"},
-    {"sync"},
+    {"inbox", "sync"},
+    {"appending"},
+    {"lease"},
     {"space"},
     {"journal"},
     {"transfer"},
-    {"receive"},
+    {"guard", "ids", "intents", "packing"},
+    {"sequence"},
+    {"receive", "proc_receive"},
     {"install"},
     {"cli"},
     {"__main__"},
@@ -41,13 +45,14 @@ LAYER = {module: number for number, layer in enumerate(LAYERS) for module in lay
 
 # What an accepted push of one decision loads.
 HOT = ["errors", "text", "refs", "timestamp", "canonical", "commit", "accept", "law", "admission"]
-HOT += ["gitread", "chain", "receive"]
+HOT += ["trailer", "gitread", "chain", "guard", "receive"]
 LIGHT = {"_json", "io", "posix", "sys", "time"}
 HEAVY = {"re", "json", "typing", "subprocess", "dataclasses", "hashlib", "enum", "functools", "collections", "datetime"}
 HEAVY |= {"dulwich", "jsonschema", "click"}
 
 # The judges are pure: they see no clock, no file, no process.
-PURE = ["errors", "text", "refs", "timestamp", "canonical", "commit", "accept", "law", "admission", "index"]
+PURE = ["errors", "text", "refs", "timestamp", "canonical", "commit", "accept", "trailer", "law", "admission"]
+PURE += ["placing", "index"]
 
 
 def sources() -> dict[str, ast.Module]:

@@ -20,6 +20,7 @@ from coordjournal import (
     Journal,
     JournalRewound,
     NotAJournal,
+    Queued,
     Refused,
     RemoteUnreachable,
     UnlawfulLog,
@@ -506,3 +507,40 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
         assert getattr(coordjournal, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         coordjournal.no_such_name  # type: ignore[attr-defined]  # noqa: B018
+
+
+# -- the outbox ------------------------------------------------------------------------------------------------------
+
+
+def test_a_sync_sends_what_waits_in_every_space(path: Path, journal: Journal, tmp_path: Path) -> None:
+    assert journal.outbox is None and journal.send() == []
+    with Journal.clone(str(path), tmp_path / "clone") as clone:
+        path.rename(tmp_path / "away.git")
+        for space in ("b", "a", "b"):
+            with pytest.raises(Queued):
+                appended(clone, space)
+        assert [(sent.entry.space, sent.landed) for sent in clone.send()] == [("b", ()), ("a", ())]
+        (tmp_path / "away.git").rename(path)
+        assert clone.sync() == []
+        assert clone.outbox is not None and clone.outbox.entries() == []
+        assert [change.space for change in clone.changes()] == ["a", "b", "b"]
+    assert journal.spaces() == ["a", "b"]
+
+
+def test_a_sync_tells_what_others_appended_though_something_cannot_be_sent(
+    path: Path, journal: Journal, tmp_path: Path
+) -> None:
+    with Journal.clone(str(path), tmp_path / "clone") as clone:
+        path.rename(tmp_path / "away.git")
+        with pytest.raises(Queued):
+            clone.space("garden").append(AliasSet("Home", "s:mine"), actor="alice", expect=-1)
+        (tmp_path / "away.git").rename(path)
+        appended(journal)
+        assert [change.landed.seq for change in clone.sync()] == [0]
+        assert clone.outbox is not None
+        [entry] = clone.outbox.entries()
+        assert entry.state == "rejected" and entry.refusal is not None
+    with Journal.open(tmp_path / "clone") as again:
+        assert again.outbox is not None
+        assert again.outbox.entries() == [entry]
+        assert again.send() == []

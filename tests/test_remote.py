@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from support import decide, git, run
 
-from coordjournal import receive
+from coordjournal import Journal, guard
 from coordjournal.errors import GitFailed, Refused, RemoteUnreachable
-from coordjournal.remote import Remote, refusals
+from coordjournal.remote import NotSequencing, Remote, refusals
 
 Bare = Callable[..., Path]
 
@@ -244,7 +244,7 @@ def told(*given: Refused) -> list[Refused]:
     """The refusals, told by the hook, printed by git, and read back."""
     for refusal in given:
         refusal.incident = "0123456789"
-    said = receive.explain(list(given), logged=True)
+    said = guard.explain(list(given), logged=True)
     return list(refusals("".join(f"remote: {line}        \n" for line in said.splitlines()) + "To x\n ! [rejected]\n"))
 
 
@@ -276,3 +276,90 @@ def test_several_refusals_are_read_apart() -> None:
 def test_other_words_are_no_refusals(said: str) -> None:
     assert list(refusals(said)) == []
 
+
+
+# -- the sequencer ---------------------------------------------------------------------------------------------------
+
+
+def intent(client: Path, parent: str | None = None) -> str:
+    """An intent in a repository: a decision commit without its trailer."""
+    raw = git(client, "cat-file", "commit", decide(client, parent=parent)).rpartition("\n\nSeq: ")[0] + "\n"
+    return git(client, "hash-object", "-t", "commit", "-w", "--stdin", stdin=raw.encode())
+
+
+def test_a_sequencer_says_where_it_put_what_it_got(bare: Bare, client: Path) -> None:
+    path = bare()
+    remote = to(client, path)
+    one = intent(client)
+    assert remote.submit("garden", one) == ["refs/spaces/garden"]
+    tip = git(path, "rev-parse", "refs/spaces/garden")
+    assert remote.submit("garden", one) == ["refs/spaces/garden"]
+    assert git(path, "rev-parse", "refs/spaces/garden") == tip
+    assert remote.waiting("garden") == {}
+    with Journal.open(path) as server, server.space("garden").lease("node-a", ttl=300):
+        two = intent(client)
+        [ref] = remote.submit("garden", two)
+        assert ref.startswith("refs/intents/garden/")
+        assert remote.waiting("garden") == {ref: two}
+        assert remote.waiting("gard") == remote.waiting("other") == {}
+        remote.fetch({ref: "refs/kept"})
+    assert git(client, "rev-parse", "refs/kept") == two
+    assert git(path, "for-each-ref", "refs/append") == ""
+
+
+def test_a_refusal_of_the_sequencer_is_read_back(bare: Bare, client: Path) -> None:
+    remote = to(client, bare())
+    with pytest.raises(Refused) as refused:
+        remote.submit("garden", decide(client, seq=5))
+    assert (refused.value.code, refused.value.ref) == ("seq", "refs/append/garden")
+    with pytest.raises(Refused, match="not-fast-forward"):
+        remote.submit("garden", intent(client, decide(client)))
+
+
+@pytest.mark.parametrize("before", ["nothing", "the same", "another"])
+def test_a_server_that_does_not_sequence_is_left_clean(server: Path, client: Path, before: str) -> None:
+    remote = to(client, server)
+    one = intent(client)
+    if before != "nothing":
+        there = one if before == "the same" else intent(client)
+        git(client, "push", "--quiet", str(server), f"{there}:refs/append/garden")
+    with pytest.raises(NotSequencing):
+        remote.submit("garden", one)
+    assert git(server, "for-each-ref") == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("receive.procReceiveRefs", "refs/other"), ("receive.hideRefs", "refs/append")]
+)
+def test_a_server_that_takes_no_intents_does_not_sequence(bare: Bare, client: Path, key: str, value: str) -> None:
+    path = bare()
+    git(path, "config", "--unset-all", "receive.procReceiveRefs")
+    git(path, "config", key, value)
+    with pytest.raises(NotSequencing):
+        to(client, path).submit("garden", intent(client))
+
+
+@pytest.mark.parametrize("script", ["kill -9 $$\n", "exit 1\n", "kill -9 $PPID\n"])
+def test_a_sequencer_that_dies_leaves_it_open_what_became_of_the_push(
+    server: Path, client: Path, script: str
+) -> None:
+    git(server, "config", "receive.procReceiveRefs", "refs/append")
+    hook(server, "proc-receive", script)
+    with pytest.raises(RemoteUnreachable):
+        to(client, server).submit("garden", intent(client))
+
+
+def test_a_sequencer_that_cannot_judge_has_decided_that(bare: Bare, client: Path) -> None:
+    path = bare()
+    (path / "coordjournal" / "locks").mkdir(exist_ok=True)
+    (path / "coordjournal" / "locks" / "garden").mkdir()
+    with pytest.raises(GitFailed, match="cannot judge"):
+        to(client, path).submit("garden", intent(client))
+
+
+def test_an_inbox_of_nobody_cannot_be_read(client: Path, tmp_path: Path) -> None:
+    remote = to(client, tmp_path / "nowhere.git")
+    with pytest.raises(RemoteUnreachable):
+        remote.waiting("garden")
+    with pytest.raises(RemoteUnreachable):
+        remote.submit("garden", intent(client))

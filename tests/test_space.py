@@ -36,6 +36,7 @@ from coordjournal import (
     OverlayRevised,
     Payload,
     PreconditionFailed,
+    Queued,
     Refused,
     RemoteUnreachable,
     Space,
@@ -495,7 +496,7 @@ def test_the_log_by_seq(five: Space) -> None:
     for landed in five.log():
         assert landed.decision.payload["target"] == f"s:{landed.seq}"
     with pytest.raises(UnknownSpace, match="'nowhere'"):
-        list(five._journal.space("nowhere").log())
+        list(five.journal.space("nowhere").log())
 
 
 def test_a_log_read_while_it_grows_numbers_its_decisions_right(
@@ -642,16 +643,16 @@ def test_a_log_that_cannot_be_read_is_gits_failure(path: Path, embedded: Journal
 
 def overtaken(monkeypatch: pytest.MonkeyPatch, space: Space, rival: Callable[[int], object], times: int = 1) -> None:
     """Lets a rival append just before ``space`` moves its log, the first ``times`` times."""
-    land = space._land
+    move = space._writer._moved
     count = iter(range(times))
 
     def late(*arguments: Any) -> bool:
         number = next(count, None)
         if number is not None:
             rival(number)
-        return land(*arguments)
+        return move(*arguments)
 
-    monkeypatch.setattr(space, "_land", late)
+    monkeypatch.setattr(space._writer, "_moved", late)
 
 
 @pytest.fixture(params=["embedded", "clone"])
@@ -744,12 +745,16 @@ def test_a_server_killed_before_it_took_the_push_has_nothing(path: Path, clone: 
     garden.append(HOME, actor="alice")
     kill_at(path, "pre-receive")
     intent = garden.intent(AliasSet("Home", "s:Q"), actor="alice")
-    with pytest.raises(RemoteUnreachable):
+    with pytest.raises(Queued) as queued:
         garden.append_many([intent])
+    assert (queued.value.place, queued.value.intents) == ("outbox", (intent,))
     assert not (path / "alive").exists()
     assert rival.last_seq() == garden.last_seq() == 0
     assert garden.append_many([intent])[0].seq == 1
     assert [landed.decision for landed in rival.log(1)] == [intent.decision]
+    clone.sync()
+    assert rival.last_seq() == 1
+    assert clone.outbox is not None and clone.outbox.entries() == []
 
 
 def test_a_server_killed_after_it_took_the_push_has_it_once(path: Path, clone: Journal, rival: Space) -> None:
@@ -787,6 +792,8 @@ def test_a_server_that_is_gone_is_unreachable_and_the_id_makes_the_retry_safe(
     path.rename(away)
     mine = new_id()
     with pytest.raises(RemoteUnreachable):
+        garden.append(HOME, actor="alice", id=mine, queue=False)
+    with pytest.raises(Queued, match="outbox"):
         garden.append(HOME, actor="alice", id=mine)
     away.rename(path)
     landed = garden.append(HOME, actor="alice", id=mine)
@@ -932,7 +939,7 @@ def test_an_append_that_met_nobody_can_be_tried_again(path: Path, clone: Journal
     garden = clone.space("garden")
     path.rename(tmp_path / "away.git")
     with pytest.raises(RemoteUnreachable) as raised:
-        garden.append(HOME, actor="alice")
+        garden.append(HOME, actor="alice", queue=False)
     (tmp_path / "away.git").rename(path)
     again = garden.append_many(raised.value.intents)
     assert [landed.decision for landed in again] == [intent.decision for intent in raised.value.intents]

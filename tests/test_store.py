@@ -452,3 +452,20 @@ def test_a_walk_that_is_left_early_ends_its_processes(repository: Path) -> None:
         assert children() == before
         assert [oid for oid, _ in store.commits(parent, oldest_first=True, count=2)][-1] == parent
         assert children() == before
+
+
+def test_refs_move_all_together_or_not_at_all(repository: Path) -> None:
+    with closing(GitStore(repository)) as store:
+        one = decide(repository)
+        store.update_refs([f"create refs/kept/{name} {one}" for name in "ab"], "test")
+        assert store.refs("refs/kept/") == [("refs/kept/a", one), ("refs/kept/b", one)]
+        (repository / "refs/kept/b.lock").touch()
+        with pytest.raises(GitFailed, match=r"refs/kept/b\.lock"):
+            store.update_refs([f"delete refs/kept/{name} {one}" for name in "ab"], "test")
+        (repository / "refs/kept/b.lock").unlink()
+        with pytest.raises(GitFailed, match="refs/kept/c"):
+            store.update_refs([f"delete refs/kept/a {one}", f"update refs/kept/c {one} {one}"], "test")
+        assert len(store.refs("refs/kept/")) == 2
+        store.update_refs([f"delete refs/kept/{name} {one}" for name in "ab"], "test")
+        store.update_refs([], "test")
+        assert store.refs("refs/kept/") == []
