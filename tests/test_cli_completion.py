@@ -61,6 +61,24 @@ def test_names_and_overlays(complete):
     assert complete("overlay", "show", "garden", "") == ["typo"]
 
 
+def test_the_inbox_and_the_outbox(complete, tmp_path, repo):
+    assert complete("inbox", "") == ["list", "show", "garden", "großes"]
+    assert complete("inbox", "g") == ["garden", "großes"]
+    assert complete("inbox", "garden", "--j") == ["--json"]
+    assert complete("inbox", "show", "ga") == ["garden"]
+    assert complete("outbox", "") == ["drop", "list", "retry", "show"]
+    assert complete("lease", "re") == ["release", "renew"]
+    server = tmp_path / "server.git"
+    run("git", "clone", "--quiet", "--bare", repo, server)
+    with Journal.clone(str(server), tmp_path / "clone") as journal:
+        assert journal.outbox is not None
+        garden = journal.space("garden")
+        for name in "ab":
+            journal.outbox.add("garden", [garden.intent(AliasSet(name, "x"), actor="alice")])
+    assert complete("outbox", "show", "", cwd=tmp_path / "clone") == ["1", "2"]
+    assert complete("outbox", "drop", "2", cwd=tmp_path / "clone") == ["2"]
+
+
 def test_names_only_where_it_is_cheap(complete, monkeypatch):
     from coordjournal.cli import base
 

@@ -53,6 +53,8 @@ def test_all_commands_of_the_design_are_there():
         *("schema declare", "schema list", "schema show"),
         *("append", "alias set", "alias clear", "bind", "merge", "fork", "revoke", "undo", "import"),
         *("overlay create", "overlay revise", "overlay close", "overlay list", "overlay show"),
+        *("lease acquire", "lease renew", "lease release", "lease status", "lease serve"),
+        *("outbox list", "outbox show", "outbox retry", "outbox drop", "inbox list", "inbox show", "where"),
         *("clone", "sync", "spaces", "log", "show", "state", "resolve", "group", "canonical", "lineage"),
         *("why", "diff", "lint", "export", "completion"),
     }

@@ -103,7 +103,8 @@ def test_a_verb_appends_its_decision(repo, before, words, kind, payload):
     assert told["landed"] == landed
     assert (landed["type"], landed["payload"], landed["seq"]) == (kind, payload, len(before))
     assert (landed["actor"], landed["reason"], landed["appender"]) == ("bob", "because", "Ada")
-    assert set(told) == {"dry_run", "known", "landed", "changes"}
+    assert set(told) == {"dry_run", "known", "way", "landed", "changes"}
+    assert (preview["way"], told["way"]) == ("embedded", "embedded")
     assert (told["dry_run"], told["known"], told["changes"]) == (False, False, preview["changes"])
 
 
@@ -396,12 +397,14 @@ def test_a_clone_appends_on_the_server_and_says_what_the_server_refuses(bare, tm
     git(server, "config", "coordjournal.readOnly", "true")
     result = cj("-C", clone, "alias", "set", "garden", "Home", "b", status=1)
     assert result.err.startswith("coordjournal: read-only: this repository takes no decisions\n")
-    assert "refs/spaces/garden, " in result.err
+    assert "refs/append/garden, " in result.err
     assert ", incident " in result.err
     error = cj("-C", clone, "alias", "set", "garden", "Home", "b", "--json", status=1).error
-    assert (error["code"], error["ref"], len(error["incident"])) == ("read-only", "refs/spaces/garden", 10)
+    assert (error["code"], error["ref"], len(error["incident"])) == ("read-only", "refs/append/garden", 10)
     server.rename(tmp_path / "moved.git")
-    result = cj("-C", clone, "alias", "set", "garden", "Home", "b", status=4)
+    result = cj("-C", clone, "alias", "set", "garden", "Home", "b", status=3)
+    assert result.out.startswith("waits in the outbox  alias-set: Home -> b\n")
+    result = cj("-C", clone, "alias", "set", "garden", "Home", "b", "--no-queue", status=4)
     assert result.err.startswith("coordjournal: remote-unreachable: ")
     assert cj("-C", clone, "resolve", "garden", "Home").out == "a\n"  # the clone still answers
 
@@ -417,6 +420,25 @@ def test_two_clones_race_and_the_slower_one_still_lands(bare, tmp_path):
         "precondition-failed"
         in cj("-C", tmp_path / "one", "alias", "set", "garden", "c", "x", "--expect", "0", status=1).err
     )
+
+
+def test_a_clone_says_which_way_a_decision_took(bare, tmp_path):
+    clone = tmp_path / "clone"
+    cj("clone", bare(), clone)
+    words = ["-C", clone, "alias", "set", "garden", "Home"]
+    assert cj(*words, "a", "--dry-run").out.startswith(
+        "would append garden@0  alias-set: Home -> a  by the sequencer\n"
+    )
+    assert cj(*words, "a").out.splitlines()[0].endswith("  by the sequencer")
+    assert cj(*words, "b", "--expect", "0").out.splitlines()[0].endswith("  by compare-and-swap")
+    assert cj(*words, "c", "--json").json["way"] == "sequencer"
+    assert cj(*words, "d", "--expect", "2", "--json").json["way"] == "compare-and-swap"
+    assert cj("-C", clone, "undo", "garden", "--actor", "Test", "--json").json["way"] == "compare-and-swap"
+    again = [*words[:2], "append", "garden", "alias-set", '{"alias": "a", "target": "b"}', "--id", ID, "--json"]
+    assert [(told["known"], told["way"]) for told in (cj(*again).json, cj(*again).json)] == [
+        (False, "sequencer"),
+        (True, None),
+    ]
 
 
 # -- what is rare ------------------------------------------------------------------------------------------------------

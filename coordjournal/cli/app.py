@@ -39,6 +39,8 @@ COMMANDS = {
         "overlay": "overlays:overlay",
         "revoke": "revoke:revoke",
         "undo": "revoke:undo",
+        "lease": "lease:lease",
+        "outbox": "outbox:outbox",
         "import": "transfers:import_log",
     },
     "Read": {
@@ -47,6 +49,8 @@ COMMANDS = {
         "spaces": "copies:spaces",
         "log": "logs:log",
         "show": "logs:show",
+        "where": "where:where",
+        "inbox": "inbox:inbox",
         "state": "questions:state",
         "resolve": "questions:resolve",
         "group": "questions:group",
@@ -98,7 +102,7 @@ def _use_directory(ctx: click.Context, _param: click.Parameter, value: str | Non
 
 @click.group(
     cls=_Root,
-    epilog="Exit status: 0 done, 1 refused or failed, 2 wrong usage, 4 remote unreachable. "
+    epilog="Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 queued, 4 remote unreachable. "
     "`git coordjournal` is the same program; `git coordjournal --help` shows the manual.",
 )
 @click.option(

@@ -59,6 +59,8 @@ def append(
     """
     from ..decision import Attachment, at_text
 
+    if kind in ("lease-acquired", "lease-released"):
+        raise click.UsageError("`coordjournal lease` acquires and releases leases: it keeps what their holder needs.")
     attached = [_pair(text, "--file") for text in files]
     if [payload, *(path for _, path in attached)].count("-") > 1:
         raise click.UsageError("Standard input can be read once only.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import re
 import sys
@@ -97,6 +98,19 @@ class Group(click.Group):
         super().__init__(*args, **kwargs)
 
 
+class ListingGroup(Group):
+    """A group whose command ``list`` is meant where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = args[0] in (*self.commands, *ctx.help_option_names) if args else ctx.resilient_parsing
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        arguments = (param for param in self.commands["list"].params if isinstance(param, click.Argument))
+        found = (item for param in arguments for item in param.shell_complete(ctx, incomplete))
+        return [*super().shell_complete(ctx, incomplete), *found]
+
+
 # -- arguments -------------------------------------------------------------------------------------------------------
 
 
@@ -186,11 +200,44 @@ class Number(_Type):
         return number
 
 
+class Seconds(_Type):
+    """A time span in seconds, 0 or more; it may have a fraction."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            span = float(value)
+        except ValueError:
+            span = -1.0
+        if not (math.isfinite(span) and span >= 0):
+            self.fail(f"{value!r} is not a number of seconds, 0 or more", param, ctx)
+        return span
+
+
+class EntryType(_Type):
+    """The number of an entry of the outbox; completes to those that are there."""
+
+    name = "entry"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        def numbers(app: App) -> list[str]:
+            outbox = app.journal(extensions=False).outbox
+            return [entry.name for entry in outbox.entries()] if outbox else []
+
+        return _items(incomplete, numbers, ctx)
+
+
 SPACE = SpaceType()
 ALIAS = AliasType()
 OVERLAY = OverlayType()
 KIND = KindType()
 PLACE = PlaceType()
+SECONDS = Seconds()
+ENTRY = EntryType()
 
 
 def _items(incomplete: str, names: Callable[[App], list[str]], ctx: click.Context) -> list[CompletionItem]:

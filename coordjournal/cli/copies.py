@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import CoordjournalError
 from .base import SPACE, App, Command, json_option, pass_app
+from .failure import DONE, QUEUED, REFUSED, described
 from .output import put_json, safe
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from ..journal import Journal
+    from ..decision import Landed
+    from ..journal import Change, Journal
+    from ..outbox import Entry
 
 _MOST = 20  # new decisions of a space that `sync` shows one by one
 
@@ -52,24 +58,29 @@ def clone(app: App, url: str, directory: str, spaces: tuple[str, ...]) -> None:
 @click.command(cls=Command, examples=["coordjournal sync", "coordjournal -C wiki sync --json"])
 @json_option
 @pass_app
-def sync(app: App) -> None:
-    """Fetch what is new from the remote, check it, and print it.
+@click.pass_context
+def sync(ctx: click.Context, app: App) -> None:
+    """Fetch what is new from the remote, and send what waits here.
 
-    If the remote has rewound or lost a log, or holds what breaks the law, nothing is changed here. With --json a line
-    is a new decision.
+    What comes is checked and printed. If the remote has rewound or lost a log, or holds what breaks the law, nothing
+    is changed here. Then the outbox is sent, and a line says what became of each entry. With --json a line is a new
+    decision, or an entry of the outbox.
+
+    The exit status is 3 if something still waits, and 1 if something was rejected.
     """
     from . import render
 
-    journal = app.journal(extensions=False)
+    journal = app.journal()
     with Progress("fetching"):
-        changes = journal.sync()
+        changes, fates = _synced(app, journal)
     if app.json:
         for change in changes:
             put_json(change.landed.json())
-        return
-    if not changes:
+        for fate in fates:
+            put_json(fate.json())
+    elif not changes and not fates:
         app.paper.line("nothing is new" if journal.remote else "nothing to fetch: the logs themselves are here")
-    for space, group in groupby(changes, key=lambda change: change.space):
+    for space, group in groupby([] if app.json else changes, key=lambda change: change.space):
         news = [change.landed for change in group]
         first, last = news[0].seq, news[-1].seq
         seqs = f"Seq {first}" if first == last else f"Seq {first} to {last}"
@@ -78,6 +89,73 @@ def sync(app: App) -> None:
             app.paper.line(app.paper.dim(f"  ... the last {_MOST} of them:"))
         for landed in news[-_MOST:]:
             render.log_line(app.paper, landed, len(str(last)) + 2)
+    for fate in [] if app.json else fates:
+        fate.tell(app)
+    states = {fate.state for fate in fates}
+    ctx.exit(REFUSED if "rejected" in states else QUEUED if states & {"waiting", "filed"} else DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What became of an entry of the outbox: ``landed`` (where), ``waiting`` or ``filed`` (why), ``rejected`` (why)."""
+
+    entry: Entry
+    state: str
+    landed: Sequence[Landed] = ()
+    error: CoordjournalError | None = None
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "outbox": self.entry.number,
+            "space": self.entry.space,
+            "state": self.state,
+            "ids": [decision.id for decision in self.entry.decisions],
+            "landed": [landed.json() for landed in self.landed],
+            "error": None if self.error is None else described(self.error),
+        }
+
+    def tell(self, app: App) -> None:
+        from . import render
+
+        paper = app.paper
+        render.entry_line(paper, self.entry, state=self.state)
+        for landed in self.landed:
+            place = paper.yellow(f"{safe(self.entry.space)}@{landed.seq}")
+            paper.line(f"    {place}  {paper.dim(render.short(landed.commit))}")
+        if self.state == "filed":
+            paper.line("    it waits on the server for the holder of the lease")
+        elif self.error is not None:
+            paper.line(f"    {safe(str(self.error))}")
+
+
+def _synced(app: App, journal: Journal) -> tuple[list[Change], list[_Fate]]:
+    """What is new, and what became of the outbox."""
+    from . import held
+
+    if journal.outbox is None:
+        return journal.sync(), []
+    seen = journal.checkpoint()
+    before = [entry for entry in journal.outbox.entries() if entry.state != "rejected"]
+    own = {decision.id for entry in before for decision in entry.decisions}
+    for space in {entry.space for entry in before}:
+        held.resume(app, journal.space(space))
+    journal.sync()
+    changes = [change for change in journal.changes(seen) if change.landed.decision.id not in own]
+    left = {entry.number: entry for entry in journal.outbox.entries()}
+    why: dict[int, CoordjournalError | None] = {}
+    if any(entry.state == "waiting" for entry in left.values()):
+        why = {sent.entry.number: sent.error for sent in journal.send()}
+        left = {entry.number: entry for entry in journal.outbox.entries()}
+    fates = []
+    for entry in before:
+        now = left.get(entry.number)
+        if now is None:
+            state = journal.space(entry.space).state()
+            found = [state.find_id(decision.id) for decision in entry.decisions]
+            fates.append(_Fate(entry, "landed", [landed for landed in found if landed is not None]))
+        else:
+            fates.append(_Fate(now, now.state, error=now.error() or why.get(now.number)))
+    return changes, fates
 
 
 @click.command(

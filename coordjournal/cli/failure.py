@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ..errors import CoordjournalError, Refused, RemoteUnreachable, UnlawfulLog
+from .. import timestamp
+from ..errors import CoordjournalError, LeaseHeld, Queued, Refused, RemoteUnreachable, UnlawfulLog
 from .output import Paper, put_json, safe
 
 DONE = 0
 REFUSED = 1  # refused, unlawful, not found, failed
 USAGE = 2
-QUEUED = 3  # reserved: an intent that waits in an outbox or an inbox
+QUEUED = 3  # stored in the outbox or the inbox, and not landed yet
 UNREACHABLE = 4
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what git itself ends with when nobody reads on
@@ -22,11 +23,15 @@ _REMEDIES = {
     "unknown-space": "`coordjournal spaces` lists those that are here, `coordjournal sync` fetches what is new",
     "contention": "run the command again",
     "remote-unreachable": "run the command again when the remote answers",
+    "lease-held": "`coordjournal lease status SPACE` tells who holds it and how long",
+    "lease-lost": "`coordjournal lease acquire SPACE` acquires it (again)",
 }
 
 
 def status_of(error: Exception) -> int:
     """The exit status for an error."""
+    if isinstance(error, Queued):
+        return QUEUED
     return UNREACHABLE if isinstance(error, RemoteUnreachable) else REFUSED
 
 
@@ -65,6 +70,10 @@ def described(error: Exception) -> dict[str, Any]:
     for key in ("line", "space", "known", "found", "reason"):
         if hasattr(error, key):
             facts[key] = getattr(error, key)
+    if isinstance(error, LeaseHeld):
+        facts |= {"holder": error.holder, "until": timestamp.text(error.until)}
+    if isinstance(error, (Queued, RemoteUnreachable)) and error.intents:
+        facts["ids"] = [intent.decision.id for intent in error.intents]
     refusal = getattr(error, "refusal", None)
     if isinstance(refusal, Refused):
         if isinstance(error, UnlawfulLog):

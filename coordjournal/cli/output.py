@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from typing import Any, TextIO
 
@@ -57,6 +58,11 @@ def name(text: str) -> str:
     if not text or " " in text or '"' in text or "\\" in text:
         text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return printable(text)
+
+
+def word(text: str) -> str:
+    """Text from outside as one word of a shell's command line, safe to show."""
+    return printable(shlex.quote(text))
 
 
 def put_json(value: Any, stream: TextIO | None = None) -> None:

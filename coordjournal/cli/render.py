@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import timestamp
 from ..commit import subject
@@ -13,7 +14,12 @@ from ..difference import StateDiff
 from ..errors import DecisionNotFound
 from ..index import VOID_REASONS
 from ..state import CoordinationState, Overlay
+from ..trailer import Lease, read
 from .output import Paper, name, safe
+
+if TYPE_CHECKING:
+    from ..inbox import Waiting
+    from ..outbox import Entry
 
 _MOST = 20  # items of one kind that a difference lists
 
@@ -76,14 +82,44 @@ def decision_in_full(paper: Paper, landed: Landed, state: CoordinationState) -> 
         ("actor", f"{paper.cyan(safe(decision.actor))}  decided at {decision.at}"),
         ("appender", f"{safe(landed.appender)}  appended at {timestamp.text(landed.appended)}"),
     ]
-    rows += [("reason", safe(line)) for line in (decision.reason or "").split("\n") if line]
+    rows += [] if landed.lease is None else [("lease", safe(landed.lease))]
+    rows += [*_said(decision), ("status", status_words(paper, landed.seq, state))]
+    _print_rows(paper, rows)
+
+
+def _said(decision: Decision) -> list[tuple[str, str]]:
+    rows = [("reason", safe(line)) for line in (decision.reason or "").split("\n") if line]
     rows += [("meta", f"{safe(key)} = {safe(value)}") for key, value in sorted((decision.meta or {}).items())]
-    rows += [("payload", safe(json.dumps(decision.payload, ensure_ascii=False, sort_keys=True)))]
-    rows += [("status", status_words(paper, landed.seq, state))]
+    return [*rows, ("payload", safe(json.dumps(decision.payload, ensure_ascii=False, sort_keys=True)))]
+
+
+def _print_rows(paper: Paper, rows: Sequence[tuple[str, str]]) -> None:
     told = ""
     for label, text in rows:
         paper.line(f"  {paper.dim(f'{label if label != told else str():9}')} {text}")
         told = label
+
+
+def intent_in_full(paper: Paper, decision: Decision, more: Sequence[tuple[str, str]]) -> None:
+    """Everything about a decision that has no place yet; ``more`` are rows that are known of it beside."""
+    paper.line(f"{paper.yellow(safe(decision.space))}  {what(decision)}")
+    rows = [("id", decision.id), *more, ("actor", f"{paper.cyan(safe(decision.actor))}  decided at {decision.at}")]
+    _print_rows(paper, rows + _said(decision))
+
+
+def entry_line(paper: Paper, entry: Entry, width: int = 0, state: str = "") -> None:
+    """An entry of the outbox in one line; ``state`` is what has become of it, if not what it was."""
+    state = state or entry.state
+    colours = {"waiting": paper.yellow, "filed": paper.cyan, "rejected": paper.red, "landed": paper.green}
+    first, *others = entry.decisions
+    more = f" and {len(others)} more" if others else ""
+    number = paper.yellow(f"{entry.name:>{width}}")
+    paper.line(f"{number}  {colours[state](f'{state:8}')}  {safe(entry.space)}  {what(first)}{more}")
+
+
+def arrival(item: Waiting) -> str:
+    """When an intent came into the inbox."""
+    return when(item.arrival // 1_000_000)
 
 
 def status_of(seq: int, state: CoordinationState) -> dict[str, Any]:
@@ -103,6 +139,46 @@ def status_words(paper: Paper, seq: int, state: CoordinationState) -> str:
     if found["void"]:
         return f"{paper.red('void')} ({found['void']}): {VOID_REASONS[found['void']]}"
     return paper.green("effective")
+
+
+def lease_facts(state: CoordinationState, now: int) -> dict[str, Any]:
+    """The lease of a space as JSON, as of ``now`` (seconds since 1970): ``state`` is ``none`` (never was one),
+    ``held``, ``released``, or ``expired``; of one that was not released, ``left`` is how many seconds are left."""
+    lease = state.lease
+    facts: dict[str, Any] = dict.fromkeys(("state", "holder", "term", "ttl", "since", "until", "left"))
+    facts["state"] = "none"
+    if lease is None:
+        return facts
+    facts["state"] = "expired"
+    since = None
+    for _, appended, _, _, trailer in reversed(state.records()):
+        here = read(trailer)
+        if here is None or here.term != lease.term:
+            break
+        if here.holder:
+            since = appended
+            if not lease.holder:
+                lease = here  # the last one there was: since it ended, nobody's lease covers the commits
+            if appended == here.until:
+                facts["state"] = "released"
+    told = lease.json()
+    facts |= {key: told[key] for key in ("holder", "term", "ttl", "until")}
+    facts["since"] = None if since is None else timestamp.text(since)[:19] + "Z"
+    if facts["state"] != "released" and lease.in_force(max(now, state.appended or 0)):
+        facts |= {"state": "held", "left": max(0, lease.until - now)}
+    return facts
+
+
+def lease_words(facts: dict[str, Any]) -> str:
+    """What :func:`lease_facts` says, in words."""
+    if facts["state"] == "none":
+        return "nobody holds the lease, and nobody ever did"
+    term = f"term {facts['term']}"
+    since, until = (str(facts[key]).replace("T", " ") for key in ("since", "until"))
+    if facts["state"] == "held":
+        return f"{safe(facts['holder'])} holds the lease ({term}) since {since}, until {until}: {facts['left']} s left"
+    ended = "was released" if facts["state"] == "released" else "ended"
+    return f"nobody holds the lease; that of {safe(facts['holder'])} ({term}) {ended} at {until}"
 
 
 def overlay_words(overlay: Overlay) -> str:
@@ -126,6 +202,8 @@ def state_in_full(paper: Paper, state: CoordinationState) -> None:
         paper.line(f"{paper.yellow(head)}  before the first decision")
         return
     paper.line(f"{paper.yellow(head)}  {paper.dim(f'{when(state.appended)}  {short(state.commit)}')}")
+    if state.lease is not None:
+        paper.line(f"lease: {_lease_line(state.lease)}")
     canonicals = set(state.canonicals)
     sections: list[tuple[str, Sequence[str]]] = [
         ("Aliases", [f"{name(alias)} -> {name(target)}" for alias, target in state.aliases.items()]),
@@ -153,6 +231,14 @@ def state_in_full(paper: Paper, state: CoordinationState) -> None:
                 paper.line(f"  {item}")
     if empty:
         paper.line("\nNothing is in force.")
+
+
+def _lease_line(lease: Lease) -> str:
+    """A lease as the tip of a log tells it."""
+    if not lease.holder:
+        return f"nobody's since term {lease.term}"
+    over = "" if lease.in_force(int(time.time())) else ", which is over"
+    return f"{safe(lease.holder)}'s in term {lease.term}, until {when(lease.until)}{over}"
 
 
 def group_words(paper: Paper, group: Sequence[str], canonicals: set[str]) -> str:

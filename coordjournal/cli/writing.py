@@ -5,20 +5,22 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import DecisionNotFound
+from ..errors import DecisionNotFound, Queued, Refused
 from ..text import is_ident
 from .base import App, Number, json_option
-from .output import put_json, safe
+from .failure import QUEUED
+from .output import note, put_json, safe, word
 
 if TYPE_CHECKING:
-    from ..decision import Landed, Payload
+    from ..appending import Way
+    from ..decision import Intent, Landed, Payload
     from ..space import Space
     from ..state import CoordinationState
 
@@ -31,6 +33,7 @@ class How:
     reason: str | None
     expect: int | None
     allow_void: bool
+    queue: bool
     dry_run: bool
 
 
@@ -44,15 +47,18 @@ def writing_options(command: Callable[..., Any]) -> Callable[..., Any]:
         reason: str | None,
         expect: int | None,
         allow_void: bool,
+        no_queue: bool,
         dry_run: bool,
         **kwargs: Any,
     ) -> Any:
-        return command(*args, how=How(actor, reason, expect, allow_void, dry_run), **kwargs)
+        how = How(actor, reason, expect, allow_void, not no_queue, dry_run)
+        return command(*args, how=how, **kwargs)
 
     wrapped: Callable[..., Any] = with_how
     for option in (
         json_option,
         dry_run_option,
+        click.option("--no-queue", is_flag=True, help="Do not keep it in the outbox if it cannot land now."),
         click.option("--allow-void", is_flag=True, help="Append it even if it would have no effect."),
         click.option(
             "--expect",
@@ -113,25 +119,35 @@ def decide(
         when: the precondition, as for :meth:`coordjournal.Space.append`.
         more: further arguments of :meth:`coordjournal.Space.append`.
     """
+    from . import held as leases
     from .progress import Progress
 
     actor = actor_of(app, how.actor)
     if how.dry_run:
-        _rehearse(app, space, decision, actor, how, when, more)
+        with leases.under(app, space):
+            _rehearse(app, space, decision, actor, how, when, more)
         return
-    with Progress(f"appending to {space.id}"):
-        tip = space.state().seq
-        landed = space.append(
-            decision,
-            actor=actor,
-            reason=how.reason,
-            expect=how.expect,
-            when=when,
-            allow_void=how.allow_void,
-            **more,
-        )
-        before, after = space.state(landed.seq - 1), space.state(landed.seq)
-    tell(app, landed, before, after, known=landed.seq <= tip)
+    try:
+        with Progress(f"appending to {space.id}"), leases.under(app, space) as held, _noted_rejections(app, space):
+            tip = space.state().seq
+            landed = space.append(
+                decision,
+                actor=actor,
+                reason=how.reason,
+                expect=how.expect,
+                when=when,
+                allow_void=how.allow_void,
+                queue=how.queue,
+                **more,
+            )
+            before, after = space.state(landed.seq - 1), space.state(landed.seq)
+    except Queued as queued:
+        _tell_queued(app, space, queued.place, queued.intents, str(queued))
+        raise click.exceptions.Exit(QUEUED) from None
+    if landed.seq <= tip:
+        tell(app, landed, before, after, known=True)
+    else:
+        tell(app, landed, before, after, way=_way(space, how, when), holder=held.holder if held else "")
 
 
 def tell(
@@ -142,8 +158,14 @@ def tell(
     *,
     known: bool = False,
     dry_run: bool = False,
+    way: Way | None = None,
+    holder: str = "",
 ) -> None:
-    """Says where a decision landed (or would), and what it changed."""
+    """Says where a decision landed (or would), which way it took, and what it changed.
+
+    Args:
+        holder: who holds the lease under which it landed, if it did.
+    """
     from ..difference import diff
     from . import render
 
@@ -152,19 +174,68 @@ def tell(
         told = landed.json()
         if dry_run and not known:
             told["commit"] = None  # it would depend on the time
-        put_json({"dry_run": dry_run, "known": known, "landed": told, "changes": difference.json()})
+        put_json({"dry_run": dry_run, "known": known, "way": way, "landed": told, "changes": difference.json()})
         return
     paper = app.paper
     place = paper.yellow(f"{safe(landed.decision.space)}@{landed.seq}")
     what = render.what(landed.decision, render.seq_in(before))
     commit = paper.dim(render.short(landed.commit))
+    if way == "lease":
+        taken = paper.dim(f"  under the lease of {safe(holder)}")
+    else:
+        taken = paper.dim(f"  by {'the sequencer' if way == 'sequencer' else way}") if way in _WAYS else ""
     if known:
         paper.line(f"{place} is there already  {what}  {commit}")
     elif dry_run:
-        paper.line(f"would append {place}  {what}")
+        paper.line(f"would append {place}  {what}{taken}")
     else:
-        paper.line(f"{place}  {what}  {commit}")
+        paper.line(f"{place}  {what}  {commit}{taken}")
     render.changes(paper, before, difference)
+
+
+_WAYS = ("sequencer", "compare-and-swap")  # the ways that a server leaves to choose between
+
+
+def _way(space: Space, how: How, when: Callable[[CoordinationState], bool] | None) -> Way:
+    return space.way(how.expect is not None or when is not None)
+
+
+def _tell_queued(
+    app: App, space: Space, place: str, intents: Sequence[Intent], reason: str, *, dry_run: bool = False
+) -> None:
+    """Says where a decision waits, or would, and what happens next."""
+    from . import render
+
+    ids = [intent.decision.id for intent in intents]
+    if app.json:
+        told = {"state": "queued", "space": space.id, "place": place, "ids": ids, "reason": reason}
+        put_json({"dry_run": dry_run, **told})
+        return
+    paper = app.paper
+    verb = "would wait" if dry_run else "waits"
+    for intent in intents:
+        paper.line(f"{paper.yellow(f'{verb} in the {place}')}  {render.what(intent.decision)}")
+    paper.line(f"  {safe(reason)}")
+    if dry_run:
+        return
+    if place == "outbox":
+        paper.line("  -> `coordjournal sync` sends it, and so does the next command that appends to this space")
+    paper.line(f"  -> `coordjournal where {word(space.id)} {ids[0]}` tells where it is")
+
+
+@contextmanager
+def _noted_rejections(app: App, space: Space) -> Iterator[None]:
+    """Tells which older entries of the outbox could not land, as they were sent before the decision in here."""
+    outbox = space.journal.outbox
+    waited = [entry for entry in outbox.entries(space.id) if entry.state != "rejected"] if outbox else []
+    try:
+        yield
+    finally:
+        for entry in waited:
+            now = outbox.entry(entry.number) if outbox else None
+            error = now.error() if now is not None else None
+            if error is not None:
+                note(app.json, f"what waited in the outbox as {entry.name} was rejected: {error}")
 
 
 def _rehearse(
@@ -181,9 +252,18 @@ def _rehearse(
         with suppress(DecisionNotFound):
             more["at"] = state.find(more["id"]).decision.at  # the same again need not say its time again
     intent = space.intent(decision, actor=actor, reason=how.reason, **more)
-    preview = space.preview([intent], expect=how.expect, when=when, allow_void=how.allow_void)
+    way = _way(space, how, when)
+    try:
+        preview = space.preview([intent], expect=how.expect, when=when, allow_void=how.allow_void)
+    except Refused as refusal:
+        if refusal.code != "lease-held" or way == "embedded" or (way != "sequencer" and not how.queue):
+            raise
+        place = "inbox" if way == "sequencer" else "outbox"
+        _tell_queued(app, space, place, [intent], refusal.what, dry_run=True)
+        raise click.exceptions.Exit(QUEUED) from None
     if not preview.landed:
         landed = state.find(intent.decision.id)
         tell(app, landed, state.as_of(landed.seq - 1), state.as_of(landed.seq), known=True, dry_run=True)
         return
-    tell(app, preview.landed[0], preview.before, preview.after, dry_run=True)
+    holder = preview.before.lease.holder if preview.before.lease else ""
+    tell(app, preview.landed[0], preview.before, preview.after, dry_run=True, way=way, holder=holder)
