@@ -2,6 +2,7 @@
 
 Makes a shared bare repository with hooks and two clones, appends one decision of each type (most
 with the library, one with nothing but git), has pushes refused, and asks the second clone what follows from it all.
+Then two nodes share the space over git://: one holds the lease, the other forwards its decisions, and appends offline.
 Exits with 1 if anything that should land is refused, or the other way round.
 """
 
@@ -9,9 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from coordjournal import (
@@ -33,6 +38,7 @@ from coordjournal.timestamp import seconds
 BOLD, DIM, RED, END = ("\033[1m", "\033[2m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("", "", "", "")
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 COORDJOURNAL = [sys.executable, "-m", "coordjournal"]
+QUEUED = 3  # the exit status of what is stored and has not landed yet
 
 
 def main(place: Path) -> None:
@@ -119,11 +125,109 @@ def main(place: Path) -> None:
     for question in ("why garden shardB:Start", "resolve garden Home --at 3", "overlay show garden o-1 --body"):
         shell([*COORDJOURNAL, "-C", str(bob), *question.split()], f"coordjournal {question}")
 
+    two_nodes(place, wiki)
+
     heading("And anyone reads the log with git alone")
     shell(["git", "-C", str(wiki), "log", "--oneline", "refs/spaces/garden"], "git log --oneline refs/spaces/garden")
     shell([*COORDJOURNAL, "verify", str(wiki)], "coordjournal verify wiki.git")
     shell([*COORDJOURNAL, "doctor", str(wiki)], "coordjournal doctor wiki.git")
     print(f"\n{BOLD}Everything is in {place}{END}")
+
+
+def two_nodes(place: Path, wiki: Path) -> None:
+    """Two nodes that share nothing but a remote, over ``git://``: one holds the lease, the other forwards."""
+    heading("Plain git appends an intent, and the server gives it its place")
+    node = place / "node-b"
+    shell([*COORDJOURNAL, "clone", str(wiki), str(node)], "coordjournal clone wiki.git node-b")
+    git(node, "config", "user.name", "node-b")
+    git(node, "config", "user.email", "node-b@example.org")
+    intent = decision_of("alias-set", {"alias": "Home", "target": "shardA:Index"}, "bob")
+    commit = write(node, intent.json(), None, [])
+    update = f"{commit}:refs/append/garden"
+    shell(["git", "-C", str(node), "push", "origin", update], f"git push origin {commit[:7]}...:refs/append/garden")
+
+    with git_daemon(place) as url:
+        heading(f"Two nodes, over {url}: node-a holds the lease and serves, node-b forwards")
+        for name in ("node-a", "node-b"):
+            if not (place / name).exists():
+                shell([*COORDJOURNAL, "clone", f"{url}/wiki.git", str(place / name)], f"coordjournal clone URL {name}")
+        git(node, "remote", "set-url", "origin", f"{url}/wiki.git")
+        serve = [*COORDJOURNAL, "-C", str(place / "node-a"), "lease", "serve", "garden", "--holder", "node-a"]
+        print("  $ coordjournal -C node-a lease serve garden --holder node-a &", flush=True)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen([*serve, "--poll", "0.1"], **pipes) as held:
+            try:
+                until(lambda: "node-a" in status(node), "node-a did not get the lease")
+                shell([*COORDJOURNAL, "-C", str(node), "lease", "status", "garden"], "coordjournal lease status garden")
+                words = ["alias", "set", "garden", "Start", "shardA:Index"]
+                shown = f"coordjournal -C node-b {' '.join(words)}"
+                shell([*COORDJOURNAL, "-C", str(node), *words], shown, QUEUED)
+                [waited] = waiting_ids(node)
+                shell(
+                    [*COORDJOURNAL, "-C", str(node), "where", "garden", waited, "--wait", "30"],
+                    f"coordjournal -C node-b where garden {waited[:13]}... --wait 30",
+                )
+            finally:
+                held.terminate()
+            print(indented(held.communicate(timeout=30)[0]), flush=True)
+        print("  node-a was told to stop (SIGTERM) and has released the lease:", flush=True)
+        shell([*COORDJOURNAL, "-C", str(node), "sync"], "coordjournal -C node-b sync")
+        shell([*COORDJOURNAL, "-C", str(node), "lease", "status", "garden"], "coordjournal lease status garden")
+
+    heading("Offline: what is decided now waits in the outbox, and lands at the next sync")
+    git(node, "remote", "set-url", "origin", f"{url}/nowhere.git")
+    words = ["alias", "set", "garden", "Later", "shardB:Home"]
+    shell([*COORDJOURNAL, "-C", str(node), *words], f"coordjournal -C node-b {' '.join(words)}", QUEUED)
+    git(node, "remote", "set-url", "origin", str(wiki))
+    shell([*COORDJOURNAL, "-C", str(node), "sync"], "coordjournal -C node-b sync")
+
+
+@contextmanager
+def git_daemon(base: Path) -> Iterator[str]:
+    """A git daemon for the repositories below ``base``; its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["git", "daemon", "--listen=127.0.0.1", f"--port={port}", f"--base-path={base}", "--export-all"]
+    with subprocess.Popen([*words, "--reuseaddr", "--enable=receive-pack"], stderr=subprocess.DEVNULL) as daemon:
+        try:
+            until(lambda: answers(port), "git daemon did not start")
+            yield f"git://127.0.0.1:{port}"
+        finally:
+            daemon.terminate()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def until(done: Callable[[], bool], otherwise: str) -> None:
+    """Waits for something that takes a moment."""
+    end = time.monotonic() + 30
+    while not done():
+        if time.monotonic() > end:
+            sys.exit(f"the demo failed: {otherwise}")
+        time.sleep(0.05)
+
+
+def status(clone: Path) -> str:
+    """What a clone knows of the lease, once it has asked."""
+    subprocess.run([*COORDJOURNAL, "-C", clone, "sync"], capture_output=True, check=False)
+    done = subprocess.run(
+        [*COORDJOURNAL, "-C", clone, "lease", "status", "garden"], capture_output=True, text=True, check=False
+    )
+    return done.stdout
+
+
+def waiting_ids(clone: Path) -> list[str]:
+    """The ids of the decisions in the outbox of a clone."""
+    command = [*COORDJOURNAL, "-C", clone, "outbox", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [decision["id"] for entry in json.loads(done.stdout)["entries"] for decision in entry["decisions"]]
 
 
 def decision_of(kind: str, payload: dict[str, str], actor: str) -> Decision:
@@ -142,7 +246,7 @@ def message_of(decision: dict[str, object], seq: int) -> str:
 def write(
     clone: Path,
     decision: dict[str, object],
-    seq: int,
+    seq: int | None,
     parents: list[str],
     line: bytes | None = None,
     headline: str | None = None,
@@ -153,7 +257,7 @@ def write(
     at = seconds(decision["at"])
     raw = build(
         EMPTY_TREE,
-        parents[0],
+        parents[0] if parents else None,
         str(decision["actor"]),
         at,
         "bob",
@@ -180,12 +284,12 @@ def indented(text: str) -> str:
     return "\n".join("  " + line.rstrip() for line in text.splitlines())
 
 
-def shell(command: list[str], shown: str) -> None:
-    """Runs a command and shows it with what it prints; it must succeed."""
+def shell(command: list[str], shown: str, status: int = 0) -> None:
+    """Runs a command and shows it with what it prints; it must end with ``status``."""
     print(f"  $ {shown}", flush=True)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(indented(done.stdout + done.stderr), flush=True)
-    if done.returncode:
+    if done.returncode != status:
         sys.exit(f"the demo failed: {shown} ended with {done.returncode}")
 
 
