@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from .state import CoordinationState, ForkEdge, Overlay, Void
+from .trailer import Lease
 
 _T = TypeVar("_T")
 
@@ -32,6 +33,8 @@ class StateDiff:
         overlays_gone: in the state before, open or closed, and unknown after.
         forks_gained, forks_lost, void_gained, void_lost, revoked_gained, revoked_lost: likewise, in Seq order.
         extensions: type to its state before and after, None where it has none.
+        lease: what the tip says of it before and after, where another acquisition made it, or nobody holds it any
+            more; None where it is the same. That it was renewed is no difference.
     """
 
     aliases: Mapping[str, tuple[str | None, str | None]]
@@ -50,6 +53,7 @@ class StateDiff:
     revoked_gained: tuple[int, ...]
     revoked_lost: tuple[int, ...]
     extensions: Mapping[str, tuple[Any, Any]]
+    lease: tuple[Lease | None, Lease | None] | None = None
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
@@ -79,6 +83,7 @@ class StateDiff:
             },
             "revoked": {"gained": list(self.revoked_gained), "lost": list(self.revoked_lost)},
             "extensions": {kind: list(change) for kind, change in self.extensions.items()},
+            "lease": None if self.lease is None else [lease.json() if lease else None for lease in self.lease],
         }
 
 
@@ -112,7 +117,12 @@ def diff(before: CoordinationState, after: CoordinationState) -> StateDiff:
         revoked_gained=_only(after.revoked, before.revoked),
         revoked_lost=_only(before.revoked, after.revoked),
         extensions=_changes(before.extensions, after.extensions),
+        lease=None if _who(before.lease) == _who(after.lease) else (before.lease, after.lease),
     )
+
+
+def _who(lease: Lease | None) -> tuple[str, str, int] | None:
+    return (lease.holder, lease.token, lease.term) if lease and lease.holder else None
 
 
 def _only(these: tuple[_T, ...], those: tuple[_T, ...]) -> tuple[_T, ...]:

@@ -186,7 +186,7 @@ class HeldLease:
             return  # a clock that is behind the log renews nothing
         self.ttl = lease.ttl
         self._until = lease.until
-        self._ends = since + lease.ttl
+        self._ends = since + lease.ttl - 1  # append times are rounded down
 
     def release(self) -> None:
         """Gives it back. One that is gone already stays so, without an error.

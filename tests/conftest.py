@@ -13,8 +13,10 @@ from hypothesis import settings
 
 from coordjournal import install
 
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
-settings.load_profile("unhurried")
+# A busy machine is no failure. Every run tries other examples; --hypothesis-profile=thorough tries many at once.
+settings.register_profile("everyday", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile("everyday")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,12 +19,13 @@ NOTHING = {
     "void": {"gained": [], "lost": []},
     "revoked": {"gained": [], "lost": []},
     "extensions": {},
+    "lease": None,
 }
 
 
 def state_of(*decisions):
     index = Index(SPACE, PLUGINS)
-    index.extend(records(log_of(*decisions)))
+    index.extend((*record[:4], None) for record in records(log_of(*decisions)))
     return CoordinationState(index)
 
 
@@ -136,6 +137,7 @@ def test_forks_void_and_extensions():
         },
         "revoked": {"gained": [0, 2], "lost": []},
         "extensions": {"x-acme-tag": [["p"], ["p", "q"]]},
+        "lease": None,
     }
 
 
@@ -148,6 +150,9 @@ def test_any_two_views(log, seq, left_out):
     before = after.without(at for at in left_out if at < len(log)).as_of(min(seq, len(log) - 1))
     there, back = diff(before, after), diff(after, before)
     answers = [one.json() | {"seq": None, "commit": None} for one in (before, after)]
+    for answer in answers:
+        lease = answer["lease"]
+        answer["lease"] = lease and lease["holder"] and [lease[key] for key in ("holder", "token", "term")]
     assert bool(there) == bool(back) == (answers[0] != answers[1])
     assert (there.json() == NOTHING) == (not there)
     assert back.aliases == {name: (new, old) for name, (old, new) in there.aliases.items()}
@@ -156,3 +161,18 @@ def test_any_two_views(log, seq, left_out):
     names = dict(before.aliases) | {name: new for name, (_, new) in there.aliases.items()}
     assert {name: target for name, target in names.items() if target is not None} == after.aliases
     json.dumps(there.json())
+
+
+def test_who_holds_the_lease():
+    leases = [None, "node-a/5f0c; term=1; ttl=300; until=2026-11-22T10:05:00Z", "-; term=1"]
+    leases.insert(2, leases[1].replace("10:05", "10:06"))
+    log = records(log_of(*[("alias-set", {"alias": "A", "target": "s:P"})] * len(leases)))
+    index = Index(SPACE, PLUGINS)
+    index.extend((*record[:4], lease) for record, lease in zip(log, leases, strict=True))
+    state = CoordinationState(index)
+    acquired = diff(state.as_of(0), state.as_of(1)).json()["lease"]
+    assert acquired == [None, {"holder": "node-a", "term": 1, "token": "5f0c", "ttl": 300, "until": leases[1][-20:]}]
+    assert not diff(state.as_of(1), state.as_of(2))
+    over = diff(state.as_of(2), state).lease
+    assert over is not None
+    assert [str(lease) for lease in over] == leases[2:]

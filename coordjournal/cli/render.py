@@ -292,6 +292,8 @@ def _changes(before: CoordinationState, difference: StateDiff) -> Iterator[Itera
             if held is not None:
                 extensions.append((sign, f"{safe(kind)}: {safe(json.dumps(held, ensure_ascii=False, default=str))}"))
     yield extensions
+    leases = [(sign, lease) for sign, lease in zip("-+", difference.lease or (), strict=False) if lease]
+    yield [(sign, f"lease {name(lease.holder)} (term {lease.term})") for sign, lease in leases if lease.holder]
 
 
 def _overlay_line(overlay: Overlay) -> str:
