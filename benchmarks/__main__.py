@@ -10,12 +10,13 @@ from pathlib import Path
 
 import click
 
+from .contention import contend
 from .measure import Row, machine, table
 from .rows import push_many, push_one, read_many
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--quick", is_flag=True, help="Smaller logs and fewer runs: under a minute.")
+@click.option("--quick", is_flag=True, help="Smaller logs and fewer runs: under two minutes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def main(quick: bool, as_json: bool) -> None:
     """Measure coordjournal against yardsticks of the same run. Ratios matter, seconds are those of this machine."""
@@ -23,6 +24,7 @@ def main(quick: bool, as_json: bool) -> None:
         lambda place: push_one(place, 15 if quick else 60),
         lambda place: push_many(place, 2_000 if quick else 10_000, 3 if quick else 7),
         lambda place: read_many(place, 10_000 if quick else 100_000, 3 if quick else 7),
+        lambda place: contend(place, 16, 2 if quick else 6, 1 if quick else 5),
     ]
     rows = []
     for number, part in enumerate(parts, 1):

@@ -15,8 +15,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: ``ours`` and ``yardstick`` are medians in seconds, ``spread`` the middle half of the
-    ratios' range. ``target`` is the largest ratio that is good enough, None where there is none."""
+    """One line of the table: ``ours`` and ``yardstick`` are medians in seconds, or in the ``unit`` that is named, and
+    ``spread`` the middle half of the ratios' range. ``target`` is the largest ratio that is good enough, None where
+    there is none."""
 
     name: str
     yardstick_name: str
@@ -25,6 +26,7 @@ class Row:
     spread: tuple[float, float]
     runs: int
     target: float | None
+    unit: str = "s"
 
     @property
     def ratio(self) -> float:
@@ -52,12 +54,20 @@ def interleaved(steps: Mapping[str, Callable[[int], float | None]], runs: int) -
     return seconds
 
 
-def row(name: str, yardstick_name: str, ours: list[float], yardstick: list[float], target: float | None) -> Row:
+def row(
+    name: str,
+    yardstick_name: str,
+    ours: list[float],
+    yardstick: list[float],
+    target: float | None,
+    unit: str = "s",
+) -> Row:
     """The row of two series of one run."""
     ratios = sorted(a / b for a, b in zip(ours, yardstick, strict=True))
     low, high = (ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4])
     return Row(
-        name, yardstick_name, statistics.median(ours), statistics.median(yardstick), (low, high), len(ours), target
+        *(name, yardstick_name, statistics.median(ours), statistics.median(yardstick)),
+        *((low, high), len(ours), target, unit),
     )
 
 
@@ -82,11 +92,16 @@ def table(rows: list[Row]) -> str:
     for r in rows:
         target = "" if r.target is None else f"{r.target:g}"
         met = "" if r.target is None else ("yes" if r.ratio <= r.target else "**no**")
+        ours, yardstick = _shown(r.ours, r.unit), _shown(r.yardstick, r.unit)
         lines.append(
-            f"| {r.name} / {r.yardstick_name} | {_time(r.ours)} | {_time(r.yardstick)} | {r.ratio:.2f} "
+            f"| {r.name} / {r.yardstick_name} | {ours} | {yardstick} | {r.ratio:.2f} "
             f"| {r.spread[0]:.2f} to {r.spread[1]:.2f} | {target} | {met} |"
         )
     return "\n".join(lines)
+
+
+def _shown(value: float, unit: str) -> str:
+    return _time(value) if unit == "s" else f"{value:,.0f} {unit}"
 
 
 def _time(seconds: float) -> str:

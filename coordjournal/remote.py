@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from . import stale
 from .errors import CoordjournalError, GitFailed, Refused, RemoteUnreachable
 from .refs import APPEND, INTENTS, META, SPACES, decode_space, encode_space
 from .text import printable
@@ -96,6 +97,7 @@ class Remote:
             GitFailed: the clone cannot be written.
         """
         specs = "".join(f"+{there}:{here}\n" for there, here in refs.items())
+        stale.remove([f"{self.git_dir}/{here}.lock" for here in refs.values()])
         done = self._run(
             *("-c", "fetch.prune=false", "-c", "remote." + self.name + ".prune=false", "-c", "gc.auto=0"),
             # The law judges every byte of what comes, and says what is wrong where; git's check would be in its way.

@@ -36,6 +36,7 @@ from coordjournal import (
     GitFailed,
     IdConflict,
     Journal,
+    Landed,
     JournalRewound,
     LeaseAcquired,
     LeaseHeld,
@@ -805,3 +806,23 @@ def test_an_acquisition_appended_by_hand_is_a_decision_like_others(path: Path, c
     [other] = clones(path, "other")
     with other, pytest.raises(Queued):
         other.space("garden").append(HOME, actor="bob")
+
+
+def test_the_same_id_without_a_time_is_the_same_decision(sequencer: Path, tmp_path: Path) -> None:
+    """What landed first says when it was decided, also to a clone that has not heard of it, and while it waits."""
+    with Journal.clone(str(sequencer), tmp_path / "one") as one, Journal.clone(str(sequencer), tmp_path / "two") as two:
+        landed = one.space("garden").append(HOME, actor="alice", id=(mine := new_id()))
+        assert two.space("garden").append(HOME, actor="alice", id=mine) == landed
+        with one.space("garden").lease("node-a", ttl=300) as lease:
+            for _ in range(2):
+                with pytest.raises(Queued) as queued:
+                    two.space("garden").append(HOME, actor="bob", id=(waits := uuid_of(landed)))
+                assert queued.value.place == "inbox"
+            assert [item.id for item in two.space("garden").inbox()] == [waits]
+            assert [served.decision.id for served in lease.serve_once()] == [waits]
+        assert two.space("garden").append(HOME, actor="bob", id=waits).seq == 2
+
+
+def uuid_of(landed: Landed) -> str:
+    """An id that follows from a landing."""
+    return landed.decision.id[:-4] + "abcd"

@@ -1,4 +1,4 @@
-"""Two nodes that share nothing but a remote: one holds the lease, the other forwards, over git:// and over ssh."""
+"""Two nodes that share nothing but a remote: one holds the lease, the other forwards, over git://."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from servers import git_daemon, ssh_server
+from servers import git_daemon
 from support import git, run
 
 from coordjournal import AliasSet, BindingMade, Journal, LeaseHeld, Queued
@@ -30,21 +30,14 @@ with garden.lease(holder="node-a", ttl=int(sys.argv[2])) as lease:
 """
 
 
-@pytest.fixture(params=["git", "ssh"])
-def wiki(
-    request: pytest.FixtureRequest, bare: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Path, str]]:
+@pytest.fixture
+def wiki(bare: Callable[..., Path]) -> Iterator[tuple[Path, str]]:
     """A repository that takes leases of a few seconds, and its URL."""
     path = bare("wiki.git")
     git(path, "config", "coordjournal.clockSkew", "1")
     run(sys.executable, "-m", "coordjournal", "install", path)
-    if request.param == "git":
-        with git_daemon(path.parent) as url:
-            yield path, f"{url}/wiki.git"
-    else:
-        with ssh_server(path.parent, tmp_path / "ssh") as (url, command):
-            monkeypatch.setenv("GIT_SSH_COMMAND", command)
-            yield path, f"{url}/wiki.git"
+    with git_daemon(path.parent) as url:
+        yield path, f"{url}/wiki.git"
 
 
 @contextmanager

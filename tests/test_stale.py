@@ -1,0 +1,46 @@
+"""Locks that a killed git has left behind, and those that somebody holds."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import git
+
+from coordjournal import AliasSet, Journal, stale
+
+
+def lock(path: Path, age: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_old_ones_go_and_young_ones_stay(tmp_path: Path) -> None:
+    old, young = lock(tmp_path / "a.lock", stale.SECONDS + 1), lock(tmp_path / "b.lock", stale.SECONDS - 5)
+    assert stale.remove([str(old), str(tmp_path / "none.lock"), str(young)])
+    assert not old.exists()
+    assert young.exists()
+    assert not stale.remove([str(young)])
+
+
+def test_what_cannot_be_removed_is_left(tmp_path: Path) -> None:
+    (tmp_path / "folder.lock").mkdir()
+    os.utime(tmp_path / "folder.lock", (0, 0))
+    assert not stale.remove([str(tmp_path / "folder.lock")])
+
+
+@pytest.mark.parametrize("name", ["coordjournal/origin/garden", "coordjournal-incoming/spaces/garden"])
+def test_a_clone_gets_over_a_killed_git(bare: Callable[..., Path], tmp_path: Path, name: str) -> None:
+    path = bare()
+    with Journal.clone(str(path), tmp_path / "a") as a, Journal.clone(str(path), tmp_path / "b") as b:
+        a.space("garden").append(AliasSet("Home", "s:P"), actor="alice")
+        left = lock(tmp_path / "b" / ".git" / "refs" / f"{name}.lock", stale.SECONDS + 1)
+        b.sync()
+        assert not left.exists()
+        assert b.space("garden").append(AliasSet("Home", "s:Q"), actor="bob").seq == 1
+    assert git(path, "rev-list", "--count", "refs/spaces/garden") == "2"
