@@ -119,6 +119,13 @@ class Writer:
 
     def append(self, intents: Sequence[Intent], ask: Ask, queue: bool) -> list[Landed]:
         """As :meth:`coordjournal.Space.append_many`."""
+        try:
+            return self._append(intents, ask, queue)
+        except (RemoteUnreachable, Contention, GitFailed) as error:
+            error.intents = tuple(intents)
+            raise
+
+    def _append(self, intents: Sequence[Intent], ask: Ask, queue: bool) -> list[Landed]:
         outbox = self._journal.outbox
         if outbox is None:
             return self.land(intents, ask)
@@ -126,9 +133,6 @@ class Writer:
             try:
                 self._clear_the_way(outbox)
                 return self.land(intents, ask)
-            except RemoteUnreachable as error:
-                error.intents = tuple(intents)
-                raise
             except _Filed as filed:
                 raise Queued("inbox", tuple(intents), _WAITS) from filed
         done, new = self.known(self._space.newest(), intents, ask.same_at)
@@ -212,7 +216,8 @@ class Writer:
                         heard = True
                     sent += self._looked_after(outbox, entry)
                     continue
-                patient = own is None or entry.number != own.number
+                # What somebody expects of the server's log only the server can deny.
+                patient = own is None or entry.number != own.number or entry.expect is not None
                 ask = Ask(entry.expect, None, entry.allow_void, timeout, entry.same_at, patient=patient)
                 landed = self.land(entry.intents, ask)
             except _Filed as filed:
@@ -354,13 +359,14 @@ class Writer:
                     since = None if held is None else held.stamping()
                     landed, stamped = self.stamped(state, new, ask.allow_void, held, ahead=too_early is not None)
                 except (Refused, PreconditionFailed, WouldBeVoid) as refusal:
-                    # The remote may have said and done more since this clone has heard of it.
-                    if asked_again or not self._heard_more(refusal, ask):
+                    # The remote may have said and done more since this clone has heard of it. A log never goes back.
+                    beyond = ask.expect is not None and state.seq > ask.expect
+                    if asked_again or beyond or not self._heard_more(refusal, ask):
                         raise
                     asked_again = True
                     continue
                 try:
-                    moved = self._moved(state.commit, landed[-1].commit, stamped.objects, held)
+                    moved = self._moved(state.commit, landed[-1].commit, stamped.objects)
                 except Refused as refusal:
                     if refusal.code != "clock" or not _follows_an_expired_lease(state):
                         raise
@@ -411,19 +417,17 @@ class Writer:
         except CoordjournalError as error:
             raise RemoteUnreachable(f"what became of the push cannot be read: {error}") from error
 
-    def _moved(
-        self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]], held: HeldLease | None
-    ) -> bool:
+    def _moved(self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]]) -> bool:
         """Writes the objects and moves the log, here or at the remote; False if it is not at ``old`` any more."""
         self._store.add(objects)
         remote = self._journal.remote
         if remote is None:
             return self._store.move(self._space.id, old, new)
         try:
-            if held is not None and self._journal.sequencing():
-                pushed = self._submitted(new)  # what it settles leaves the inbox in the same transaction
-            else:
-                pushed = remote.push(self._space.id, old, new)
+            # A server that sequences compares and swaps under the space's lock: also where it hides refs/spaces from
+            # pushes, and what is settled leaves the inbox in the same transaction.
+            submits = self._journal.sequencing()
+            pushed = self._submitted(new) if submits else remote.push(self._space.id, old, new)
         except (RemoteUnreachable, GitFailed):
             # The connection, or the hook, may have broken after the push got through: only the log can tell.
             self._read_back()

@@ -132,9 +132,11 @@ class IdConflict(CoordjournalError):
 
 
 class Contention(CoordjournalError):
-    """The race for the tip was lost until the time ran out; nothing was appended."""
+    """The race for the tip was lost until the time ran out; nothing was appended. ``intents`` as for
+    :class:`RemoteUnreachable`."""
 
     code = "contention"
+    intents: "tuple[Intent, ...]" = ()
 
 
 class RemoteUnreachable(CoordjournalError):
@@ -184,6 +186,8 @@ class LeaseLost(CoordjournalError):
 
 
 class GitFailed(CoordjournalError):
-    """git itself failed: a damaged repository, a full disk, a missing program."""
+    """git itself failed: a damaged repository, a full disk, a missing program. ``intents`` as for
+    :class:`RemoteUnreachable`, where it was an append that met this."""
 
     code = "git-failed"
+    intents: "tuple[Intent, ...]" = ()

@@ -95,7 +95,10 @@ class Process:
 
     def failed(self) -> GitFailed:
         """The error to raise when it did not do what it should."""
-        return GitFailed(f"`git {' '.join(self.arguments[:2])}` failed; `git fsck` may tell what is damaged")
+        what = f"`git {' '.join(self.arguments[:2])}`"
+        if self._status is not None and self._status < 0:
+            return GitFailed(f"{what} was killed by signal {-self._status}")
+        return GitFailed(f"{what} failed; `git fsck` may tell what is damaged")
 
 
 class Child(Process):

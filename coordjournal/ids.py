@@ -178,7 +178,7 @@ class Ids:
     def _replace(self, count: int, pairs: "Iterable[Pair]", old: "_Table", in_memory: bool) -> "_Table":
         """A new table of what ``old`` holds and these pairs, with room for ``count``, in the place of the old one."""
         bits = max(_FEWEST, (2 * count - 1).bit_length())
-        fresh = self._path + ".new"
+        fresh = self._path + "%new"  # no space is spelled like that
         file = posix.memfd_create("ids") if in_memory else _created(fresh)
         try:
             posix.truncate(file, _HEADER + (_SLOT << bits))

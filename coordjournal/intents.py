@@ -7,7 +7,7 @@ them theirs. It is on the hook's hot path and imports nothing heavy.
 from . import admission, law
 from .commit import Commit, parse
 from .errors import GitFailed, Refused
-from .gitread import Child
+from .gitread import Child, ref
 from .refs import space_ref
 
 TYPE_CHECKING = False
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .gitread import Objects
 
 _MOST = 100_000  # intents of one push to one space; they are held in memory
+_MOST_BYTES = 64 * 1024 * 1024  # and so many bytes of their decisions
 
 
 class Intent:
@@ -52,6 +53,7 @@ def read(
     chain: list[Commit] = []
     oid: str | None = new
     base = None
+    held = 0
     while oid is not None:
         try:
             commit = _commit(oid, objects, settings)
@@ -64,8 +66,14 @@ def read(
             base = commit
             break
         chain.append(commit)
-        if len(chain) > _MOST:
-            raise Refused("too-large", f"more than {_MOST} intents in one push", "ref", "push them in several parts")
+        held += len(commit.line)
+        if len(chain) > _MOST or held > _MOST_BYTES:
+            raise Refused(
+                "too-large",
+                f"more than {_MOST} intents or {_MOST_BYTES} bytes of them in one push",
+                "ref",
+                "push them in several parts",
+            )
         oid = commit.parent
     return [judged(space, commit, objects, now, settings, judge_extension) for commit in reversed(chain)], base
 
@@ -92,7 +100,8 @@ def judged(
 
 
 def _in_log(oid: str, space: str, env: "dict[str, str]") -> bool:
-    return Child(["merge-base", "--is-ancestor", oid, space_ref(space)], env).wait() == 0
+    tip = ref(space_ref(space), env)
+    return tip is not None and Child(["merge-base", "--is-ancestor", oid, tip], env).wait() == 0
 
 
 def _commit(oid: str, objects: "Objects", settings: "Settings", of_any_size: bool = False) -> Commit:

@@ -35,7 +35,7 @@ from .inbox import Waiting
 from .placing import token_of
 from .state import CoordinationState
 from .store import GitStore
-from .text import REASON_BYTES, is_reason, printable
+from .text import REASON_BYTES, is_ident, is_reason, printable
 from .trailer import Lease, read
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class HeldLease:
     def acquire(cls, space: Space, writer: Writer, holder: str, ttl: int, wait: float, renew: bool) -> HeldLease:
         """As :meth:`coordjournal.Space.lease`."""
         _check_free(space, writer)
+        if not is_ident(holder):
+            raise Refused("schema", f"{holder!r} cannot hold a lease: it is no ident", "payload.holder")
         give_up = time.monotonic() + wait
         asked = Ask(timeout=max(wait, 30.0), acquires=True)
         intent = _asked_before(writer, holder, ttl)
@@ -195,6 +197,8 @@ class HeldLease:
             RemoteUnreachable, Contention, GitFailed: the others have to wait until it ends.
         """
         self._stop.set()
+        if self._writer.held is None and not self._lost:
+            self._writer.held = self  # a release that did not get through, tried again
         try:
             if self._pid == os.getpid() and not self._lost:
                 intent = self._space.intent(LeaseReleased(self.holder), actor=self.holder)
@@ -202,9 +206,8 @@ class HeldLease:
                 self._lost = self._lost or "it was released"
         except LeaseLost:
             pass
-        finally:
-            if self._writer.held is self:
-                self._writer.held = None
+        if self._writer.held is self:  # where the release failed it is still ours, and can be tried again
+            self._writer.held = None
 
     def __enter__(self) -> HeldLease:
         return self
@@ -217,6 +220,9 @@ class HeldLease:
         except CoordjournalError:
             if kind is None:
                 raise
+        finally:
+            if self._writer.held is self:
+                self._writer.held = None
 
     def __repr__(self) -> str:
         return f"<HeldLease {self._space.id} {self.holder}/{self.token} term {self.term}>"
@@ -239,7 +245,7 @@ class HeldLease:
         """
         while stop is None or not stop.is_set():
             idle = True
-            for landed in self._served(decide):
+            for landed in self.served(decide):
                 idle = False
                 yield landed
             if idle and not (self._stop if stop is None else stop).wait(poll):
@@ -247,9 +253,10 @@ class HeldLease:
 
     def serve_once(self, decide: Decide | None = None) -> list[Landed]:
         """Appends what waits in the inbox now; see :meth:`serve`."""
-        return list(self._served(decide))
+        return list(self.served(decide))
 
-    def _served(self, decide: Decide | None) -> Iterator[Landed]:
+    def served(self, decide: Decide | None = None) -> Iterator[Landed]:
+        """As :meth:`serve_once`, each decision as soon as it has landed."""
         self.check()
         waiting = self._space.inbox()
         state = self._space.newest()

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .commit import Commit
 
 
+_MOST_APPENDS = 200  # spaces of one push to be sequenced: each takes a lock and a table, which are open files
+
+
 def main() -> "NoReturn":
     """Runs the hook and ends the process: status 0 lets the push in, 1 refuses it."""
     try:
@@ -72,12 +75,17 @@ def judge(
     settings = admission.Settings.from_config(config(asked))
     judge_extension = extensions(env, objects)
     now = int(time.time())
-    alone = len({name for _, _, name in updates if name.startswith(APPEND)}) == len(updates)
+    appends = len({name for _, _, name in updates if name.startswith(APPEND)})
+    alone = appends == len(updates) and appends <= _MOST_APPENDS
     for old, new, name in updates:
         try:
             if settings.sequencing and name.startswith(APPEND) and not namespace:
                 if not alone:
-                    raise _bad_ref("git moves it neither with other refs nor twice", f"push to {APPEND} by itself")
+                    raise _bad_ref(
+                        f"it stands beside other refs, or twice, or is one of more than {_MOST_APPENDS}: git could not "
+                        "move them together",
+                        f"push to {APPEND}<space> by itself",
+                    )
                 _judge_append(name, new, now, settings, env, objects, judge_extension)
                 continue
             space = _space_of(name, settings, namespace)
@@ -152,6 +160,8 @@ def _space_of(name: str, settings: "Settings", namespace: bool) -> "str | None":
             raise _bad_ref("this server does not sequence intents", f"push the stamped decision to {SPACES}<space>")
         if folded.startswith(SPACES):
             raise _bad_ref(f"not the one spelling of {SPACES}<space>", "write it in lower case")
+        if f"{folded}/" == APPEND:
+            raise _bad_ref("it names no space", f"push to {APPEND}<space>")
         raise _bad_ref("only the server itself moves this ref", f"decisions go to {SPACES}<space>")
     if settings.strict:
         raise _bad_ref(

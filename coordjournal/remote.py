@@ -174,6 +174,7 @@ class Remote:
         """The error of a push that failed."""
         status = _status(done)
         died = "proc-receive hook" in status and _UNDECIDED not in done.stderr
+        died = died or "died of signal" in done.stderr  # a hook that was killed
         if status.startswith("[remote failure]") or died:  # no word of what became of it
             return RemoteUnreachable(f"cannot push to {self.name}: {_said(done)}")
         refusal = next(iter(refusals(done.stderr)), None)

@@ -14,6 +14,7 @@ from .appending import FIRST_PAUSE, LONGEST_PAUSE, Ask, Sent, Way, When, Writer
 from .commit import Commit, parse
 from .decision import Decision, Intent, Landed, Payload, at_text, new_id
 from .errors import (
+    CoordjournalError,
     DecisionNotFound,
     GitFailed,
     JournalRewound,
@@ -50,13 +51,14 @@ class Whereabouts:
     """Where a decision is: ``state`` is ``landed``, ``queued``, ``refused`` or ``unknown``.
 
     ``landed`` is where it landed; ``place`` says where it is queued or kept (``outbox``, ``inbox``); ``reason`` why it
-    was refused.
+    was refused, and ``error``, where the outbox keeps it, is what was raised then.
     """
 
     state: Literal["landed", "queued", "refused", "unknown"]
     place: Literal["outbox", "inbox"] | None = None
     landed: Landed | None = None
     reason: str | None = None
+    error: CoordjournalError | None = None
 
     def json(self) -> dict[str, Any]:
         """It as a JSON object, with the Seq and the commit of what landed."""
@@ -334,7 +336,7 @@ class Space:
             if entry.state in states and any(decision.id == id for decision in entry.decisions):
                 error = entry.error()
                 if error is not None:
-                    return Whereabouts("refused", place="outbox", reason=str(error))
+                    return Whereabouts("refused", place="outbox", reason=str(error), error=error)
                 return Whereabouts("queued", place="outbox")
         return None
 
@@ -356,7 +358,7 @@ class Space:
             if found.landed is not None:
                 return found.landed
             if found.state == "refused":
-                raise Refused("intent-refused", found.reason or "", "id")
+                raise found.error or Refused("intent-refused", found.reason or "", "id")
             if found.state == "unknown":
                 raise DecisionNotFound(f"{id} has neither landed nor is it waiting anywhere")
             if time.monotonic() > until:

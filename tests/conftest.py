@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from coordjournal import install
+from coordjournal.install import interpreter
+from coordjournal.install import prefix as prefixes
 
 # A busy machine is no failure. Every run tries other examples; --hypothesis-profile=thorough tries many at once.
 settings.register_profile("everyday", deadline=None, max_examples=50)
@@ -34,6 +39,69 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _remembered(request: pytest.FixtureRequest, _known: dict[Any, Any]) -> Iterator[None]:
+    """Installing asks the same Python, copies the same package and compiles it again and again. Here each answer that
+    was good is remembered for as long as what was asked about is the same, but not where just these are tested."""
+    if request.module.__name__ in ("test_install_prefix", "test_install_interpreter"):
+        yield
+        return
+    real_package, real_describe = prefixes.running_package, interpreter.describe
+    real_compile, real_try_out = prefixes._compile, prefixes.try_out
+
+    def running_package() -> prefixes.Package:
+        if "package" not in _known:
+            _known["package"] = real_package()
+        package: prefixes.Package = _known["package"]
+        return dataclasses.replace(package, files=dict(package.files))
+
+    def describe(path: str) -> interpreter.Interpreter:
+        try:
+            stat = os.stat(path)
+        except OSError:
+            return real_describe(path)
+        key = (path, os.path.realpath(path), stat.st_ino, stat.st_mtime_ns, os.path.exists(interpreter._pyvenv(path)))
+        if key not in _known:
+            _known[key] = real_describe(path)
+        found: interpreter.Interpreter = _known[key]
+        return found
+
+    def compile_once(python: interpreter.Interpreter, library: str, final: str) -> None:
+        key = ("compiled", python.path, _content(library))
+        if key in _known:
+            for name, content in _known[key].items():
+                (Path(library) / name).parent.mkdir(exist_ok=True)
+                (Path(library) / name).write_bytes(content)
+        else:
+            real_compile(python, library, final)
+            compiled = Path(library).rglob("*.pyc")
+            _known[key] = {str(path.relative_to(library)): path.read_bytes() for path in compiled}
+
+    def try_out(python: interpreter.Interpreter, library: str) -> None:
+        key = ("tried", python.path, _content(library))
+        if key not in _known:
+            real_try_out(python, library)
+            _known[key] = True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prefixes, "running_package", running_package)
+        patch.setattr(interpreter, "describe", describe)
+        patch.setattr(prefixes, "_compile", compile_once)
+        patch.setattr(prefixes, "try_out", try_out)
+        yield
+
+
+@pytest.fixture(scope="session")
+def _known() -> dict[Any, Any]:
+    return {}
+
+
+def _content(folder: str) -> tuple[tuple[str, int], ...]:
+    """Every file below a folder with a sum of its content."""
+    paths = prefixes._walk(folder, caches=True)
+    return tuple((os.path.relpath(path, folder), zlib.crc32(prefixes._read(path))) for path in paths)
 
 
 @pytest.fixture(scope="session")

@@ -303,7 +303,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.data())
 def test_random_changes(data: st.DataObject) -> None:
     doc: Any = data.draw(st.sampled_from(DECISIONS))

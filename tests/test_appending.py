@@ -164,13 +164,14 @@ def test_a_precondition_goes_past_the_sequencer(
     monkeypatch.setattr(Remote, "submit", lambda *given: submitted.append(given[2]) or submit(*given))  # type: ignore[func-returns-value]
     with clone:
         garden = clone.space("garden")
-        garden.append(HOME, actor="alice", expect=-1)
-        garden.append(name("s:1"), actor="alice", when=lambda state: state.seq == 0)
-        assert submitted == []
+        first = garden.append(HOME, actor="alice", expect=-1)
+        second = garden.append(name("s:1"), actor="alice", when=lambda state: state.seq == 0)
+        assert submitted == [first.commit, second.commit]  # stamped here: the server only compares and swaps
         with pytest.raises(PreconditionFailed):
             garden.append(name("s:2"), actor="alice", expect=0)
-        garden.append(name("s:2"), actor="alice")
-        assert len(submitted) == 1
+        landed = garden.append(name("s:2"), actor="alice")
+        assert len(submitted) == 3
+        assert landed.commit not in submitted
     assert waiting(clone) == []
 
 
@@ -426,7 +427,7 @@ def test_expect_is_asked_again_and_what_fails_is_kept_and_reported(path: Path, c
     assert garden.whereabouts(mine).json() == {
         "state": "refused", "place": "outbox", "seq": None, "commit": None, "reason": str(sent[0].error)
     }
-    with pytest.raises(Refused):
+    with pytest.raises(PreconditionFailed):
         garden.wait(mine)
     assert clone.send() == []
     assert garden.append(name("s:1"), actor="alice").seq == 4  # it is in nobody's way
@@ -550,7 +551,7 @@ def test_a_connection_that_stays_lost_after_the_push_doubles_nothing(
         assert targets(path) == ["s:0", "s:1"]
     assert garden.wait(queued.value.intents[0].decision.id).seq == 1
     with monkeypatch.context() as patch:
-        lose_answer(patch, "push", cut=True)
+        lose_answer(patch, push_of(path, garden), cut=True)
         with pytest.raises(Queued):
             garden.append(name("s:2"), actor="alice", expect=1)
     clone.sync()  # its precondition held when it landed: that it holds no more says nothing
@@ -826,3 +827,30 @@ def test_the_same_id_without_a_time_is_the_same_decision(sequencer: Path, tmp_pa
 def uuid_of(landed: Landed) -> str:
     """An id that follows from a landing."""
     return landed.decision.id[:-4] + "abcd"
+
+
+def test_a_precondition_where_the_logs_are_hidden_from_pushes(sequencer: Path, tmp_path: Path) -> None:
+    """An administrator may let refs/append alone be pushed to; what is stamped here goes there too."""
+    git(sequencer, "config", "receive.hideRefs", "refs/spaces")
+    with Journal.clone(str(sequencer), tmp_path / "clone") as journal:
+        garden = journal.space("garden")
+        first = garden.append(HOME, actor="alice", expect=-1)
+        assert garden.append(name("s:2"), actor="alice", expect=first.seq, when=lambda state: state.seq == 0).seq == 1
+        with pytest.raises(PreconditionFailed):
+            garden.append(name("s:3"), actor="alice", expect=first.seq)
+
+
+def test_what_is_expected_of_a_log_that_cannot_be_asked(path: Path, tmp_path: Path) -> None:
+    """Another node hands over garden@0; this clone has not heard of it, and the remote is away."""
+    with Journal.clone(str(path), tmp_path / "one") as one, Journal.clone(str(path), tmp_path / "two") as two:
+        token = one.space("garden").append(HOME, actor="alice")
+        garden = two.space("garden")
+        with cut_off(path):
+            with pytest.raises(Queued) as queued:
+                garden.append(name("s:2"), actor="bob", expect=token.seq)
+            assert queued.value.place == "outbox"
+        two.sync()
+        assert garden.state().seq == 1
+        with cut_off(path), pytest.raises(PreconditionFailed):  # a log never goes back to Seq 0
+            garden.append(name("s:3"), actor="bob", expect=0)
+        assert outbox(two).entries() == []

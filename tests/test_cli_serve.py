@@ -285,7 +285,7 @@ def test_what_trying_again_does_not_help_ends_it_and_gives_the_lease_back(repo, 
     def damaged(*_):
         raise GitFailed("an intent is damaged")
 
-    monkeypatch.setattr(HeldLease, "serve_once", damaged)
+    monkeypatch.setattr(HeldLease, "served", damaged)
     result = cj("-C", repo, "lease", "serve", "garden", "--poll", "0", "--json", status=1)
     events = [json.loads(line) for line in result.err.splitlines()]
     assert [told.get("event") for told in events] == ["acquired", "trouble", "released", None]
@@ -301,6 +301,6 @@ def test_a_signal_finds_the_program_as_it_was(repo, monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
         return []
 
-    monkeypatch.setattr(HeldLease, "serve_once", told_to_end)
+    monkeypatch.setattr(HeldLease, "served", told_to_end)
     assert cj("-C", repo, "lease", "serve", "garden").err.endswith("\ncoordjournal: released the lease of garden\n")
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

@@ -87,7 +87,7 @@ def test_the_empty_tree_holds_no_files() -> None:
     assert commit.parse("0" * 64, wide).files == ()
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_change_of_bytes_parses_or_is_refused(data: st.DataObject) -> None:
     raw = bytearray(example(subject="alias-set: é -> b"))

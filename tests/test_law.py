@@ -328,7 +328,7 @@ def written(holder: str = "", token: str = "", term: int = 0, ttl: int = 0, unti
     return f"{holder}/{token}; term={term}; ttl={ttl}; until={text(until)[:19]}Z"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_the_law_of_leases_is_the_models(data: st.DataObject) -> None:
     """Step by step: the same verdict, and on what has landed so far the promises of a lease."""

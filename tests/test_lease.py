@@ -358,7 +358,7 @@ def test_a_release_that_meets_nobody(path: Path, node: Callable[[str], Space]) -
     held = a.lease("node-a", ttl=300)
     with cut_off(path), pytest.raises(RemoteUnreachable):
         held.release()
-    assert a.way() != "lease"
+    assert a.way() == "lease"  # it can be tried again
     assert types(path) == ["lease-acquired"]
 
 
@@ -720,3 +720,22 @@ def test_only_its_own_lease_is_written_under(garden: Space) -> None:
         with pytest.raises(LeaseHeld):
             garden._writer.land([garden.intent(LeaseAcquired("node-c", 300), actor="c")], Ask(acquires=True))
     assert garden.last_seq() == 3
+
+
+def test_a_release_that_did_not_get_through_can_be_tried_again(path: Path, tmp_path: Path) -> None:
+    with Journal.clone(str(path), tmp_path / "clone") as journal:
+        garden = journal.space("garden")
+        held = garden.lease("node-a", ttl=300, renew=False)
+        with cut_off(path), pytest.raises(RemoteUnreachable):
+            held.release()
+        assert garden.append(HOME, actor="alice").lease is not None  # it is still ours
+        held.release()
+        journal.sync()
+        assert garden.state().lease is not None
+        assert not garden.state().lease.in_force(int(time.time()))
+
+
+def test_who_cannot_hold_a_lease(path: Path, tmp_path: Path) -> None:
+    with Journal.clone(str(path), tmp_path / "clone") as journal, pytest.raises(Refused) as refused:
+        journal.space("garden").lease("node-a;x", ttl=300)
+    assert (refused.value.code, refused.value.place) == ("schema", "payload.holder")

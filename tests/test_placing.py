@@ -130,7 +130,7 @@ WHO = st.sampled_from(["node-a", "node-b", "node-c"])
 KINDS = st.sampled_from(["alias-cleared", "alias-cleared", "lease-acquired", "lease-released", "intent-refused"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_the_rightful_appender_is_always_lawful(data: st.DataObject) -> None:
     """Any history: while a lease is in force its holder, who knows the tip's trailer, and otherwise anybody, also with

@@ -381,18 +381,37 @@ BROKEN: list[tuple[str, str, str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("code", "place", "what", "changes"), BROKEN, ids=[f"{code}: {what}" for code, _, what, _ in BROKEN]
-)
-def test_refused(
-    server: Server, author: Author, garden: list[str], code: str, place: str, what: str, changes: dict[str, Any]
-) -> None:
-    if changes.get("kind", "").startswith("x-acme"):
-        changes = {**changes, "subject": 'x-acme-tag: {"alias":"Home","target":"shardA:Index"}'}
+@pytest.fixture(scope="module")
+def told_of_broken(
+    template: Server, author: Author, garden: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> list[Told]:
+    """What a pusher is told of all the broken commits, pushed at once, each onto a log of its own."""
+    server = template.copy(tmp_path_factory.mktemp("broken") / "server.git")
+    refs = [f"refs/spaces/broken-{number}" for number in range(len(BROKEN))]
+    server.git("update-ref", "--stdin", content="".join(f"create {ref} {garden[1]}\n" for ref in refs).encode())
+    commits = []
+    for number, (_, _, _, changes) in enumerate(BROKEN):
+        if changes.get("kind", "").startswith("x-acme"):
+            changes = {**changes, "subject": 'x-acme-tag: {"alias":"Home","target":"shardA:Index"}'}
+        commits.append(author.decision(f"broken-{number}", 2, garden[1], **changes))
+    told = {one.ref: one for one in refused(server, author, *map(":".join, zip(commits, refs, strict=True)))}
+    assert [(told[ref].commit, told[ref].seq) for ref in refs] == [(commit, 2) for commit in commits]
+    return [told[ref] for ref in refs]
+
+
+@pytest.mark.parametrize("number", range(len(BROKEN)), ids=[f"{code}: {what}" for code, _, what, _ in BROKEN])
+def test_refused(number: int, told_of_broken: list[Told]) -> None:
+    code, place, _, _ = BROKEN[number]
+    assert told_of_broken[number].code == code
+    assert told_of_broken[number].place.startswith(place)
+
+
+@pytest.mark.parametrize("code", ["bad-commit", "bad-json", "schema", "wrong-space", "subject", "clock"])
+def test_refused_alone(server: Server, author: Author, garden: list[str], code: str) -> None:
+    """One of each kind in a push of its own, onto the log that the server knows by pushes."""
+    place, changes = next((place, changes) for known, place, _, changes in BROKEN if known == code)
     commit = author.decision("garden", 2, garden[1], **changes)
-    [told] = refused(server, author, f"{commit}:{GARDEN}")
-    assert (told.ref, told.commit, told.seq, told.code) == (GARDEN, commit, 2, code)
-    assert told.place.startswith(place)
+    refused_as(server, author, commit, code, place)
 
 
 def test_the_seq_told_is_the_place_in_the_log(server: Server, author: Author, garden: list[str]) -> None:
@@ -432,11 +451,18 @@ def test_attachments_that_are_not_what_is_declared(server: Server, author: Autho
         ("tree", [("100644", f"{number:03}", body) for number in range(100)]),
         ("tree", [("100644", f"{number:03}", body) for number in range(1000)]),
     ]
-    for place, entries in wrong:
-        refused_as(server, author, overlay(author, garden, author.tree(*entries)), "attachment", place)
+    refs = [f"refs/spaces/wrong-{number}" for number in range(len(wrong))]
+    server.git("update-ref", "--stdin", content="".join(f"create {ref} {garden[1]}\n" for ref in refs).encode())
+    pushed = [
+        author.decision(f"wrong-{number}", 2, garden[1], **{**OVERLAY, "tree": author.tree(*entries)})
+        for number, (_, entries) in enumerate(wrong)
+    ]
+    told = {one.ref: one for one in refused(server, author, *map(":".join, zip(pushed, refs, strict=True)))}
+    assert [(told[ref].commit, told[ref].seq, told[ref].code, told[ref].place) for ref in refs] == [
+        (commit, 2, "attachment", place) for commit, (place, _) in zip(pushed, wrong, strict=True)
+    ]
     undeclared = author.decision("garden", 2, garden[1], tree=folder)
-    told = refused_as(server, author, undeclared, "attachment", "tree")
-    assert "'body'" in told.what
+    assert "'body'" in refused_as(server, author, undeclared, "attachment", "tree").what
     declared = {**OVERLAY["payload"], "body": {**attached(BODY), "sha256": "0" * 64}}
     refused_as(server, author, overlay(author, garden, folder, payload=declared), "attachment", "tree body")
 
@@ -734,21 +760,27 @@ def test_the_first_break_of_a_chain_is_named(server: Server, author: Author, gar
         ("too-large", {"document": {"meta": {str(key): "x" * 2000 for key in range(40)}}}),
         ("attachment", OVERLAY),
     ]
+    expected = {}
     for number, (first, how) in enumerate(breaks):
-        for _, last_how in (breaks[number - 1], breaks[number - 2]):
-            tip = author.decision("garden", 2, garden[1])
-            named = tip = _broken(author, 3, tip, how)
-            tip = author.decision("garden", 4, tip)
-            tip = _broken(author, 5, tip, last_how)
-            [told] = refused(server, author, f"{tip}:{GARDEN}")
-            assert (told.code, told.commit, told.seq) == (first, named, 3)
+        for last, last_how in (breaks[number - 1], breaks[number - 2]):
+            space = f"{first}-{last}"
+            server.git("update-ref", space_ref(space), garden[1])
+            tip = author.decision(space, 2, garden[1])
+            named = tip = _broken(author, space, 3, tip, how)
+            tip = author.decision(space, 4, tip)
+            tip = _broken(author, space, 5, tip, last_how)
+            expected[space_ref(space)] = (tip, first, named)
+    told = refused(server, author, *(f"{tip}:{ref}" for ref, (tip, _, _) in expected.items()))
+    assert {one.ref: (one.code, one.commit, one.seq) for one in told} == {
+        ref: (first, named, 3) for ref, (_, first, named) in expected.items()
+    }
 
 
-def _broken(author: Author, seq: int, parent: str, how: dict[str, Any]) -> str:
+def _broken(author: Author, space: str, seq: int, parent: str, how: dict[str, Any]) -> str:
     if "parents" in how:
-        raw = decision("garden", seq, parent).replace(b"\nauthor", f"\nparent {parent}\nauthor".encode(), 1)
+        raw = decision(space, seq, parent).replace(b"\nauthor", f"\nparent {parent}\nauthor".encode(), 1)
         return author.object("commit", raw)
-    return author.decision("garden", seq, parent, **how)
+    return author.decision(space, seq, parent, **how)
 
 
 @pytest.mark.parametrize("length", [2, 30, 200])

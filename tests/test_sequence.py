@@ -1140,3 +1140,26 @@ def test_many_at_once_land_as_a_pack(server: Server, author: Author) -> None:
     landed(server, author, f"{chain[-1]}:{APPEND}")
     assert ids(server) == [author.id(oid) for oid in chain]
     check(server)
+
+
+def test_more_than_a_hook_can_hold_is_refused(server: Server, author: Author) -> None:
+    """A pack of a megabyte may hold gigabytes of decisions."""
+    server.set("coordjournal.maxDecisionBytes", "16m")
+    chain = author.intents(6, document={"reason": "x" * 12 * 1024 * 1024})
+    assert refused(server, author, f"{chain[-1]}:{APPEND}") == [(APPEND, chain[-1], "too-large")]
+
+
+def test_a_push_to_very_many_spaces(server: Server, author: Author) -> None:
+    """Each takes open files on the server; a plain sentence is better than running out of them."""
+    intent = author.intent()
+    pushed = author.push(server, *(f"{intent}:refs/append/s{number}" for number in range(201)))
+    assert {one.code for one in pushed.told} == {"bad-ref"}
+    assert "more than 200" in pushed.said
+
+
+def test_two_spaces_whose_names_differ_by_an_ending(server: Server, author: Author) -> None:
+    """The tables of their ids are files of different names, also while one of them is made anew."""
+    for space in ("x", "x.new", "x"):
+        landed(server, author, f"{author.intents(40, space)[-1]}:refs/append/{space}")
+    assert len(server.log("x")) == 80
+    assert sorted(path.name for path in (server.path / "coordjournal" / "ids").iterdir()) == ["x", "x.new"]

@@ -51,7 +51,7 @@ def test_a_trailer_is_read_as_it_is_drawn() -> None:
     assert drawn != "org/node-a/5f0c; term=3; ttl=300; until=2026-11-22T10:05:00Z"
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(leases, st.data())
 def test_what_is_read_is_the_one_spelling(lease: Lease, data: st.DataObject) -> None:
     """Whatever becomes of the characters of a trailer: it says what it spells, or nothing."""

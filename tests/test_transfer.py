@@ -179,7 +179,7 @@ def test_what_is_not_as_it_was_exported_is_refused_by_its_line(lines, edit, line
     assert str(error).startswith(f"line {line}: ")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_byte_changed_is_refused_or_changed_nothing(lines, data):
     number = data.draw(st.integers(0, len(lines) - 1))

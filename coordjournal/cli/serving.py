@@ -165,10 +165,11 @@ class Server:
     def _serve(self, lease: HeldLease) -> bool:
         if lease.ttl != self._ttl or lease.until - time.time() <= lease.ttl * _RENEW_AT:
             lease.renew(self._ttl)
-        landed = lease.serve_once()
-        for item in landed:
+        busy = False
+        for item in lease.served():
             self._tell_landed(item)
-        return bool(landed)
+            busy = True
+        return busy
 
     def _lose(self, lost: LeaseLost) -> None:
         if self._lease is not None:
