@@ -780,13 +780,16 @@ def forking(folder: Path) -> None:
     if child == 0:
         os._exit(0)  # it left the block, which must not have freed what is the parent's
     print(excluded(box))
+    begun, begins = os.pipe()
     middle = os.fork()
     if middle == 0:
         with box.sending("garden"), box._changing():
             if os.fork() == 0:  # outlives the holder
                 signal.alarm(20)  # but not for ever, should it have the locks
+                os.write(begins, b"x")
                 os.read(read, 1)
                 os._exit(0)
+            os.read(begun, 1)  # in the moment of the fork itself it has them
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(middle, 0)
     print(excluded(box), box.add("garden", [alias("a")]).number)
