@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from support import run
 
-from coordjournal import install
+from coordjournal import AliasSet, Journal, install
 from coordjournal.install import interpreter
 from coordjournal.install import prefix as prefixes
 
@@ -69,15 +70,21 @@ def _remembered(request: pytest.FixtureRequest, _known: dict[Any, Any]) -> Itera
         return found
 
     def compile_once(python: interpreter.Interpreter, library: str, final: str) -> None:
-        key = ("compiled", python.path, _content(library))
-        if key in _known:
-            for name, content in _known[key].items():
-                (Path(library) / name).parent.mkdir(exist_ok=True)
-                (Path(library) / name).write_bytes(content)
-        else:
-            real_compile(python, library, final)
-            compiled = Path(library).rglob("*.pyc")
-            _known[key] = {str(path.relative_to(library)): path.read_bytes() for path in compiled}
+        sources = {("compiled", python.path, *one): one[0] for one in _content(library) if one[0].endswith(".py")}
+        with tempfile.TemporaryDirectory() as place:
+            for key, name in sources.items():
+                if key not in _known:
+                    (Path(place) / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(Path(library) / name, Path(place) / name)
+            if os.listdir(place):
+                real_compile(python, place, final)
+            for key, name in sources.items():
+                if key not in _known:
+                    [compiled] = (Path(place) / name).parent.glob(f"__pycache__/{Path(name).stem}.*.pyc")
+                    _known[key] = (compiled.name, compiled.read_bytes())
+                file, content = _known[key]
+                (Path(library) / name).parent.joinpath("__pycache__").mkdir(exist_ok=True)
+                (Path(library) / name).parent.joinpath("__pycache__", file).write_bytes(content)
 
     def try_out(python: interpreter.Interpreter, library: str) -> None:
         key = ("tried", python.path, _content(library))
@@ -139,5 +146,29 @@ def bare(_template: Path, prefix: str, tmp_path: Path) -> Callable[..., Path]:
         else:
             shutil.copytree(_template, path, symlinks=True)
         return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cloned(_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """Makes copies of a server with clones: ``cloned(place, "one", "two")`` is ``place/journal.git``, in which one
+    alias is set, and clones of it, whose users have their names. Each set is made once; copies take milliseconds."""
+    made: dict[tuple[str, ...], Path] = {}
+
+    def make(place: Path, *names: str) -> None:
+        if names not in made:
+            first = tmp_path_factory.mktemp("cloned")
+            shutil.copytree(_template, first / "journal.git", symlinks=True)
+            with Journal.open(first / "journal.git") as server:
+                server.space("garden").append(AliasSet("Home", "x"), actor="Test")
+            for name in names:
+                Journal.clone(str(first / "journal.git"), first / name).close()
+                run("git", "-C", first / name, "config", "user.name", name)
+            made[names] = first
+        for name in ("journal.git", *names):
+            shutil.copytree(made[names] / name, place / name, symlinks=True)
+            [config] = [path for path in (place / name / "config", place / name / ".git" / "config") if path.exists()]
+            config.write_text(config.read_text().replace(str(made[names]), str(place)))
 
     return make

@@ -27,13 +27,9 @@ def repo(tmp_path):
 
 
 @pytest.fixture
-def clones(bare, tmp_path):
+def clones(cloned, tmp_path):
     """Two clones of a server that sequences."""
-    server = bare()
-    for name in ("one", "two"):
-        cj("clone", server, tmp_path / name)
-        git(tmp_path / name, "config", "user.name", name)
-    cj("-C", tmp_path / "one", *SET, "Home", "x")
+    cloned(tmp_path, "one", "two")
     return tmp_path / "one", tmp_path / "two"
 
 

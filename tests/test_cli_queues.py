@@ -15,18 +15,15 @@ ID = "01930000-0000-7000-8000-000000000001"
 
 
 @pytest.fixture
-def server(bare):
-    return bare()
+def clones(cloned, tmp_path):
+    """Two clones of the server, of one and of two."""
+    cloned(tmp_path, "one", "two")
+    return tmp_path / "one", tmp_path / "two"
 
 
 @pytest.fixture
-def clones(server, tmp_path):
-    """Two clones of the server, of one and of two."""
-    cj("-C", server, *SET, "Home", "x")
-    for name in ("one", "two"):
-        cj("clone", server, tmp_path / name)
-        git(tmp_path / name, "config", "user.name", name)
-    return tmp_path / "one", tmp_path / "two"
+def server(clones, tmp_path):
+    return tmp_path / "journal.git"
 
 
 @pytest.fixture

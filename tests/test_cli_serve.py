@@ -64,17 +64,14 @@ class Serving:
 
 
 @pytest.fixture
-def server(bare):
-    return bare()
+def clones(cloned, tmp_path):
+    cloned(tmp_path, "one", "two", "three")
+    return tmp_path / "one", tmp_path / "two", tmp_path / "three"
 
 
 @pytest.fixture
-def clones(server, tmp_path):
-    cj("-C", server, *SET, "Home", "x")
-    for name in ("one", "two", "three"):
-        cj("clone", server, tmp_path / name)
-        git(tmp_path / name, "config", "user.name", name)
-    return tmp_path / "one", tmp_path / "two", tmp_path / "three"
+def server(clones, tmp_path):
+    return tmp_path / "journal.git"
 
 
 @pytest.fixture

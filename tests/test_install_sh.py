@@ -6,6 +6,7 @@ script with a real virtual environment and a real pip.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -73,13 +74,18 @@ def checkout(place: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python whose virtual environments are made quickly, with a copy of one pip, and also see what is installed
-    here, so that pytest need not be fetched."""
+    """A Python whose virtual environments are made quickly, with links to a copy of one pip, which is compiled once,
+    and also see what is installed here, so that pytest need not be fetched."""
     place = tmp_path_factory.mktemp("bin")
-    run(sys.executable, "-m", "venv", place / "first")
     (place / "pip").mkdir()
-    for found in (place / "first").glob("lib/python3*/site-packages/pip*"):
-        found.rename(place / "pip" / found.name)
+    spec = importlib.util.find_spec("pip")
+    if spec and spec.origin:
+        packages = Path(spec.origin).parents[1]
+    else:
+        run(sys.executable, "-m", "venv", place / "first")
+        [packages] = (place / "first").glob("lib/python3*/site-packages")
+    for found in (packages / "pip", *packages.glob("pip-*.dist-info")):
+        shutil.copytree(found, place / "pip" / found.name)
     seen = [path for path in (*site.getsitepackages(), *sys.path) if path.endswith("site-packages")]
     (place / "seen.pth").write_text("".join(f"{path}\n" for path in dict.fromkeys(seen)))
     path = place / "python3"
@@ -91,7 +97,7 @@ for venv; do :; done
 '{sys.executable}' -m venv --without-pip "$venv" || exit
 for packages in "$venv"/lib/python3*/site-packages; do
     cp '{place}/seen.pth' "$packages"
-    [ "$3" = --without-pip ] || cp -R '{place}/pip/.' "$packages"
+    [ "$3" = --without-pip ] || ln -s '{place}/pip/'* "$packages"
 done
 """)
     path.chmod(0o755)
