@@ -20,7 +20,7 @@ from coordjournal.install import interpreter
 from coordjournal.install import prefix as prefixes
 
 # A busy machine is no failure. Every run tries other examples; --hypothesis-profile=thorough tries many at once.
-settings.register_profile("everyday", deadline=None, max_examples=50)
+settings.register_profile("everyday", deadline=None, max_examples=30)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile("everyday")
 

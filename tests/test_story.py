@@ -62,7 +62,7 @@ def test_one_holds_the_lease_and_the_other_forwards(wiki: tuple[Path, str], tmp_
     with Journal.clone(url, tmp_path / "b", appender="node-b") as journal:
         garden = journal.space("garden")
         garden.append(AliasSet("Home", "shardA:Index"), actor="bob")
-        with holder(tmp_path / "a", 8) as process:
+        with holder(tmp_path / "a", 6) as process:
             assert told(process) == "holds term 1"
             with pytest.raises(LeaseHeld):
                 garden.lease(holder="node-b", ttl=5)
