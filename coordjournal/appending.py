@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import inbox
-from .commit import build, subject
+from .commit import Commit, build, subject
 from .decision import Decision, Intent, Landed
 from .errors import (
     Contention,
@@ -357,7 +357,7 @@ class Writer:
                 try:
                     self.check_asked(state, ask)
                     since = None if held is None else held.stamping()
-                    landed, stamped = self.stamped(state, new, ask.allow_void, held, ahead=too_early is not None)
+                    landed, stamped = self.stamped(state, new, ask.allow_void, held)
                 except (Refused, PreconditionFailed, WouldBeVoid) as refusal:
                     # The remote may have said and done more since this clone has heard of it. A log never goes back.
                     beyond = ask.expect is not None and state.seq > ask.expect
@@ -370,7 +370,7 @@ class Writer:
                 except Refused as refusal:
                     if refusal.code != "clock" or not _follows_an_expired_lease(state):
                         raise
-                    too_early, moved = refusal, False  # by the server's clock it has not expired yet, or ours is ahead
+                    too_early, moved = refusal, False  # by the server's clock it has not expired yet
                 if moved:
                     self._space.take_own(state, landed, stamped.commits)
                     if held is not None and since is not None:
@@ -488,22 +488,10 @@ class Writer:
             raise PreconditionFailed(f"the precondition does not hold for {self._space.id}@{state.seq}")
 
     def stamped(
-        self,
-        state: CoordinationState,
-        intents: Sequence[Intent],
-        allow_void: bool,
-        held: HeldLease | None,
-        *,
-        ahead: bool = False,
+        self, state: CoordinationState, intents: Sequence[Intent], allow_void: bool, held: HeldLease | None
     ) -> tuple[list[Landed], Stamped]:
-        """The intents at their places behind ``state``, under the lease ``held``. Raises Refused, LeaseLost.
-
-        ``ahead``: this clock may be ahead of the server's, which must have passed the append time of what follows an
-        expired lease. So that is set back by the skew, though not to before the end of the lease.
-        """
+        """The intents at their places behind ``state``, under the lease ``held``. Raises Refused, LeaseLost."""
         now = int(time.time())
-        if ahead and state.lease is not None:
-            now = max(state.lease.until, now - self._journal.settings().clock_skew)
         lease = None
         appender = self._journal.appender
         if held is not None:
@@ -512,25 +500,24 @@ class Writer:
             if lease is None or lease.token != held.token or not lease.in_force(max(now, state.appended or 0)):
                 raise held.lose("another has taken it over, or it has ended")
             appender = held.appender
-        stamped = self._stamp(state, intents, now, appender, lease)
-        landed = [
-            Landed(
-                *(state.seq + 1 + i, commit.oid, commit.appended, commit.appender),
-                *(Decision.from_json(doc), commit.lease),
-            )
-            for i, (commit, doc) in enumerate(zip(stamped.commits, stamped.docs, strict=True))
-        ]
-        if not allow_void:
-            self._check_effect(state, landed, stamped.docs)
-        return landed, stamped
+        stamped = self._stamp(self._space.commit(state.commit), intents, now, appender, lease)
+        return self._judged(state, stamped, allow_void), stamped
+
+    def _check_intents(self, state: CoordinationState, intents: Sequence[Intent], allow_void: bool) -> None:
+        """Whether intents would be taken in and have an effect, as far as this clone knows: the server asks again."""
+        parent = self._space.commit(state.commit)
+        if parent is not None:
+            parent.lease = None  # whoever holds it: the server files them then
+        stamped = self._stamp(parent, intents, int(time.time()), self._journal.appender, None)
+        self._judged(state, stamped, allow_void)
 
     def _stamp(
-        self, state: CoordinationState, intents: Sequence[Intent], now: int, who: str, held: Lease | None
+        self, parent: Commit | None, intents: Sequence[Intent], now: int, who: str, held: Lease | None
     ) -> Stamped:
         return stamp(
             self._space.id,
             intents,
-            self._space.commit(state.commit),
+            parent,
             appender=who,
             now=now,
             name=self._store.name,
@@ -540,28 +527,18 @@ class Writer:
             held=held,
         )
 
-    def _check_intents(self, state: CoordinationState, intents: Sequence[Intent], allow_void: bool) -> None:
-        """Whether intents would be taken in and have an effect, as far as this clone knows: the server asks again."""
-        parent = self._space.commit(state.commit)
-        if parent is not None:
-            parent.lease = None  # whoever holds it: the server files them then
-        stamped = stamp(
-            self._space.id,
-            intents,
-            parent,
-            appender=self._journal.appender,
-            now=int(time.time()),
-            name=self._store.name,
-            empty_tree=self._store.empty_tree,
-            settings=self._journal.settings(),
-            judge_extension=self._journal.judge_extension,
-        )
+    def _judged(self, state: CoordinationState, stamped: Stamped, allow_void: bool) -> list[Landed]:
+        """What was stamped on ``state``, as it will have landed. Raises WouldBeVoid."""
+        landed = [
+            Landed(
+                *(state.seq + 1 + i, commit.oid, commit.appended, commit.appender),
+                *(Decision.from_json(doc), commit.lease),
+            )
+            for i, (commit, doc) in enumerate(zip(stamped.commits, stamped.docs, strict=True))
+        ]
         if not allow_void:
-            landed = [
-                Landed(state.seq + 1 + i, commit.oid, commit.appended, commit.appender, Decision.from_json(doc))
-                for i, (commit, doc) in enumerate(zip(stamped.commits, stamped.docs, strict=True))
-            ]
             self._check_effect(state, landed, stamped.docs)
+        return landed
 
     def _written(self, intents: Sequence[Intent], base: str | None) -> list[str]:
         """Writes the commits of intents, one on the other, the first of them on ``base``."""
