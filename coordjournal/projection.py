@@ -30,7 +30,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import pairwise
+from itertools import chain, pairwise
 from json import dumps, loads
 from typing import Any, Protocol
 
@@ -82,13 +82,12 @@ _INDEXES = (
     "CREATE INDEX voids_by_seq ON voids (seq)",
     "CREATE INDEX extensions_by_kind ON extensions (kind, seq)",
 )
-_EVENTS = {
-    table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
-    for table, columns in (
-        *(("aliases", 3), ("pages", 2), ("ties", 3), ("overlays", 4), ("forks", 4)),
-        *(("revocations", 2), ("refusals", 2), ("voids", 2), ("extensions", 2)),
-    )
+#: The tables of events, each with the number of its columns.
+_COLUMNS = {
+    **{"aliases": 3, "pages": 2, "ties": 3, "overlays": 4, "forks": 4},
+    **{"revocations": 2, "refusals": 2, "voids": 2, "extensions": 2},
 }
+_AT_ONCE = 100  # rows
 _ADD_BLOCK = "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -433,32 +432,29 @@ class Projection:
 # -- how it is filled ------------------------------------------------------------------------------------------------
 
 
-def _fill(connection: sqlite3.Connection, commits: Iterable[tuple[str, bytes]], tip: str) -> int:
+def _fill(connection: sqlite3.Connection, commits: Iterator[tuple[str, bytes]], tip: str) -> int:
     """Fills the empty tables with a log whose commits come newest first; how many decisions that were.
 
     Raises:
         UnlawfulLog, UnsupportedVersion: a commit is no decision commit.
         AttributeError, LookupError, TypeError, ValueError: a decision is not of the schemas.
     """
-    seq = -1
+    seq: int | None = None
     raw = b""
-    block = _Block(len(tip) // 2, -1)
     prefixes = array("Q")  # the first half of each id, to find those that stand twice
     pending: dict[str, list[int]] = {}  # what is revoked, by the revocations met so far
     found: dict[str, tuple[int, str]] = {}  # of those: Seq and type of the first decision with that id, so far
     rows = _Rows()
-    for oid, raw in commits:
-        if seq < 0:
-            seq = log.seq_of(raw) + 1
-        seq -= 1
-        head, _, message = raw.partition(b"\n\n")
-        line = message.split(b"\n\n", 2)[1]
-        doc = trusted(line)
+    block = _Block()
+    for oid, raw in commits:  # one at a time: to do each step for many at once is slower, for they leave the cache
+        seq = log.seq_of(raw) if seq is None else seq - 1
+        line = raw.index(b"\n\n", raw.index(b"\n\n") + 2) + 2
+        doc = trusted(raw[line : raw.index(b"\n\n", line)])
         if doc["v"] != FORMAT:
             log.record(oid, raw)  # raises
+        time = raw.index(b"> ", raw.index(b"\ncommitter ")) + 2
         id, kind, payload = doc["id"], doc["type"], doc["payload"]
-        at = head.index(b"> ", head.index(b"\ncommitter ")) + 2
-        block.take(oid, id, kind, int(head[at : head.index(b" ", at)]))
+        block.take(oid, id, kind, int(raw[time : raw.index(b" ", time)]))
         if id in pending:
             found[id] = seq, kind
         if kind == "decision-revoked":
@@ -466,12 +462,12 @@ def _fill(connection: sqlite3.Connection, commits: Iterable[tuple[str, bytes]], 
         else:
             rows.take(seq, kind, payload)
         if seq % _BLOCK == 0:
-            prefixes.extend(_prefixes(block.write(connection, seq)))
+            prefixes.extend(_prefixes(block.write(connection, seq, -1)))
             rows.write(connection)
     if seq != 0 or log.parent_of(raw) is not None:
-        raise UnlawfulLog(Refused("seq", f"a log ends at Seq {seq} instead of beginning at 0", commit=tip))
+        raise UnlawfulLog(Refused("seq", f"the log begins at Seq {seq}, and not with a root at 0", commit=tip))
     repeated = _repeated(connection, prefixes)
-    for table in _EVENTS:
+    for table in _COLUMNS:
         connection.executemany(f"DELETE FROM {table} WHERE seq = ?", ((seq,) for seq in repeated))
     rows.rows["voids"] += [(seq, "repeated-id") for seq in repeated]
     for id, revocations in pending.items():
@@ -483,38 +479,33 @@ def _fill(connection: sqlite3.Connection, commits: Iterable[tuple[str, bytes]], 
 
 
 class _Block:
-    """A block in the making; what it takes comes in the order ``step`` of Seqs: 1 rising, -1 falling."""
+    """A block in the making."""
 
-    def __init__(self, width: int, step: int) -> None:
-        self._width = width  # bytes of an object name
-        self._step = step
-        self._clear()
-
-    def _clear(self) -> None:
-        self._commits: list[str] = []
-        self._ids: list[str] = []
-        self._kinds: list[str] = []
-        self._times: list[int] = []
+    def __init__(self) -> None:
+        self.commits: list[str] = []
+        self.ids: list[str] = []
+        self.kinds: list[str] = []
+        self.times: list[int] = []
 
     def take(self, commit: str, id: str, kind: str, appended: int) -> None:
-        self._commits.append(commit)
-        self._ids.append(id)
-        self._kinds.append(kind)
-        self._times.append(appended)
+        self.commits.append(commit)
+        self.ids.append(id)
+        self.kinds.append(kind)
+        self.times.append(appended)
 
-    def write(self, connection: sqlite3.Connection, first: int) -> bytes:
-        """Writes the block, whose first Seq is ``first``; the ids in it. Raises ValueError if one is none."""
-        step = self._step
-        ids = bytes.fromhex("".join(self._ids[::step]).replace("-", ""))
-        commits = bytes.fromhex("".join(self._commits[::step]))
-        count = len(self._ids)
-        if len(ids) != count * _ID or len(commits) != count * self._width:
+    def write(self, connection: sqlite3.Connection, first: int, step: int) -> bytes:
+        """Writes the block, whose first Seq is ``first``, and empties it. What it took came with rising Seqs (``step``
+        1) or with falling ones (-1). The ids as they stand in it; raises ValueError if one is none."""
+        ids = bytes.fromhex("".join(self.ids[::step]).replace("-", ""))
+        if len(ids) != len(self.ids) * _ID:
             raise ValueError("an id that is none")
-        kinds = bytes([_CODES.get(kind, _EXTENSION) for kind in self._kinds[::step]])
-        times = self._times[::step]
-        low, high = (bytes.fromhex(id.replace("-", "")) for id in (min(self._ids), max(self._ids)))
-        connection.execute(_ADD_BLOCK, (first, low, high, times[0], ids, kinds, _packed("q", times), commits))
-        self._clear()
+        low, high = (bytes.fromhex(id.replace("-", "")) for id in (min(self.ids), max(self.ids)))
+        kinds = bytes([_CODES.get(kind, _EXTENSION) for kind in self.kinds[::step]])
+        commits = bytes.fromhex("".join(self.commits[::step]))
+        times = self.times[::step]
+        connection.execute(_ADD_BLOCK, (first, low, high, times[0], ids, kinds, _packed(times), commits))
+        for column in (self.commits, self.ids, self.kinds, self.times):
+            column.clear()
         return ids
 
 
@@ -522,10 +513,8 @@ class _Rows:
     """Rows of the event tables, gathered so that many are written at once."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, list[tuple[object, ...]]] = {table: [] for table in _EVENTS}
+        self.rows: dict[str, list[tuple[object, ...]]] = {table: [] for table in _COLUMNS}
         self._aliases = self.rows["aliases"]
-        self._pages = self.rows["pages"]
-        self._ties = self.rows["ties"]
 
     def take(self, seq: int, kind: str, payload: dict[str, Any]) -> None:
         """Takes a decision that is no revocation."""
@@ -535,8 +524,8 @@ class _Rows:
             self._aliases.append((payload["alias"], seq, None))
         elif kind == "binding-made" or kind == "merge-decided":
             pages = pages_of(payload)
-            self._ties.append((seq, _json(pages), kind == "merge-decided"))
-            self._pages += [(page, seq) for page in dict.fromkeys(pages)]
+            self.rows["ties"].append((seq, _json(pages), kind == "merge-decided"))
+            self.rows["pages"] += [(page, seq) for page in dict.fromkeys(pages)]
         elif kind == "fork-made":
             self.rows["forks"].append((payload["fork"], seq, payload["source"], payload.get("source_rev")))
         elif kind.startswith("overlay-"):
@@ -558,18 +547,22 @@ class _Rows:
     def write(self, connection: sqlite3.Connection) -> None:
         """Writes what was gathered."""
         for table, rows in self.rows.items():
-            if rows:
-                connection.executemany(_EVENTS[table], rows)
-                rows.clear()
+            one = f"({', '.join('?' * _COLUMNS[table])})"
+            # Many rows a statement: 0.35 microseconds a row instead of 0.7.
+            whole = len(rows) - len(rows) % _AT_ONCE
+            statement = f"INSERT INTO {table} VALUES {', '.join([one] * _AT_ONCE)}"
+            for at in range(0, whole, _AT_ONCE):
+                connection.execute(statement, list(chain.from_iterable(rows[at : at + _AT_ONCE])))
+            connection.executemany(f"INSERT INTO {table} VALUES {one}", rows[whole:])
+            rows.clear()
 
 
 def _add(connection: sqlite3.Connection, index: Index) -> None:
     """Adds what ``index`` holds beyond its base."""
     rows = _Rows()
-    block = _Block(len(index.commit(index.start)) // 2, 1)
+    block = _Block()
     first = index.start
-    for seq, record, void, target in index.added():
-        commit, appended, _, doc, _ = record
+    for seq, (commit, appended, _, doc, _), void, target in index.added():
         block.take(commit, doc["id"], doc["type"], appended)
         if void is not None:
             rows.rows["voids"].append((seq, void))
@@ -577,8 +570,8 @@ def _add(connection: sqlite3.Connection, index: Index) -> None:
             rows.rows["revocations"].append((target, seq))
         else:
             rows.take(seq, doc["type"], doc["payload"])
-        if seq + 1 - first == _BLOCK or seq + 1 == len(index):
-            block.write(connection, first)
+        if len(block.ids) == _BLOCK or seq + 1 == len(index):
+            block.write(connection, first, 1)
             first = seq + 1
     rows.write(connection)
 
@@ -604,8 +597,8 @@ def _json(value: object) -> str:
     return dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _packed(code: str, numbers: Iterable[int]) -> bytes:
-    packed = array(code, numbers)
+def _packed(times: Iterable[int]) -> bytes:
+    packed = array("q", times)
     if sys.byteorder == "big":
         packed.byteswap()
     return packed.tobytes()
