@@ -448,3 +448,35 @@ def test_processes_that_share_a_projection_agree(path: Path) -> None:
     assert found["void"] == []
     file_of(path).unlink()
     assert answer(path) == found
+
+
+def test_a_question_about_one_thing_goes_through_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, tuple[object, ...]] = {}
+    rows = Projection._rows
+
+    def noting(self: Projection, sql: str, *values: object) -> list[Any]:
+        asked[sql] = values
+        return rows(self, sql, *values)
+
+    log = log_of(
+        *[("alias-set", {"alias": "A", "target": "p"})] * 20,
+        ("merge-decided", {"sources": ["p"], "into": "q"}),
+        ("fork-made", {"source": "p", "fork": "q"}),
+        ("overlay-created", {"overlay_id": "o", "target": "p", "base_rev": None, "body": {"bytes": 0, "sha256": "0"}}),
+        revoke(20),
+        ("intent-refused", {"decision": decision_id(99), "reason": "no"}),
+    )
+    state = projected(log, 20, len(log))
+    monkeypatch.setattr(Projection, "_rows", noting)
+    for ask in (state.resolve, state.why_alias, state.group, state.why_group, state.canonical, state.why_canonical):
+        ask("A"), ask("q")
+    for ask in (state.lineage, state.why_lineage, state.overlay, state.why_overlay, state.body_commit):
+        ask("q"), ask("o")
+    assert state.find_id(decision_id(7)) == state.find("7") == state.find(records(log)[7][0])
+    assert (state.refusal_of(decision_id(99)), state.void_reason(20)) == ("no", None)
+    assert state.as_of_time(1003).seq == 7
+    base = state._index._base
+    assert isinstance(base, Projection) and len(asked) > 10
+    for sql, values in asked.items():
+        plan = [row[3] for row in base._connected().execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        assert all(step.startswith("SEARCH") for step in plan), (sql, plan)
