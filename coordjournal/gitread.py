@@ -15,13 +15,16 @@ from .errors import GitFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from .commit import File
 
 _NOWHERE = "/dev/null"
 _MOST_TREE = 4096  # bytes of a tree that can still be one of attachments
 _MOST_FILES = 8
+_FILE_MODES = ("100644", "100755", "120000")
+_MOST_KNOWN = 1000  # trees that are not measured again
+_AT_ONCE = 60  # questions put together: no more bytes than the smallest pipe takes while nobody reads it (4096)
 _CHUNK = 1 << 16
 _LIST = "receive.procreceiverefs"
 _OUR_KEYS = r"^(coordjournal\..*|receive\.procreceiverefs)$"
@@ -163,7 +166,7 @@ class Objects:
         self._child: Child | None = None
         self._asked = ""
         self._sizes: Child | None = None
-        self._digests: dict[str, str] = {}  # of large files, so that one that many commits hold is read once
+        self._files: dict[tuple[str, int | None], tuple[File, ...] | None] = {}  # by tree and limit
 
     def __enter__(self) -> "Objects":
         return self
@@ -201,10 +204,7 @@ class Objects:
 
     def ask_ahead(self, name: str) -> None:
         """Starts git on the question that :meth:`ask` will put next, while the caller does something else."""
-        if self._child is None or self._asked:
-            self.leave()
-            self._child = Child(["cat-file", "--batch"], self._env)
-        self._child.send(_line(name))
+        self._idle().send(_line(name))
         self._asked = name
 
     def take(self, size: int) -> bytes:
@@ -249,37 +249,89 @@ class Objects:
         Raises:
             GitFailed: a file in it is missing or damaged.
         """
-        answer = self.read(tree, "tree", _MOST_TREE)
-        if answer is None:
-            return None
-        entries = _entries(answer[1], len(tree) // 2)
-        if len(entries) > _MOST_FILES:
-            return None
-        return tuple(self._measured(*entry, most) for entry in entries)
+        return self.measured([tree], most)[0]
 
-    def _measured(self, mode: str, name: str, oid: str, most: "int | None") -> "File":
+    def measured(self, trees: "Sequence[str]", most: "int | None") -> "list[tuple[File, ...] | None]":
+        """Each of ``trees`` as :meth:`files` measures it, with few questions to git; equal ones are measured once.
+
+        Raises:
+            GitFailed: a file in one of them is missing or damaged.
+        """
         from .commit import File
 
-        if mode not in ("100644", "100755", "120000"):
-            return File(mode, name, oid, 0, None)
-        # Asked of another process: the one that gives the content of a packed object inflates it whole beforehand.
-        if self._sizes is None:
+        found = {tree: self._files.get((tree, most)) for tree in trees}
+        try:
+            listed = self._listed([tree for tree, files in found.items() if files is None])
+            blobs = {oid for entries in listed.values() for mode, _, oid in entries if mode in _FILE_MODES}
+            # Asked of another process: the one that gives the content of a packed object inflates it whole beforehand.
+            sizes = self._sized(list(blobs))
+            small = [oid for oid, (kind, size) in sizes.items() if kind == "blob" and (most is None or size <= most)]
+            digests = self._digested(small)
+        except GitFailed:
+            self.close()  # what else they were asked they would answer to the next question
+            raise
+        for tree, entries in listed.items():
+            found[tree] = tuple(
+                File(mode, name, oid, sizes[oid][1], digests.get(oid))
+                if mode in _FILE_MODES
+                else File(mode, name, oid, 0, None)
+                for mode, name, oid in entries
+            )
+        if len(self._files) + len(listed) > _MOST_KNOWN:
+            self._files.clear()
+        for tree in listed:
+            self._files[tree, most] = found[tree]
+        return [found[tree] for tree in trees]
+
+    def _listed(self, trees: "list[str]") -> "dict[str, list[tuple[str, str, str]]]":
+        """Mode, name and object name of each entry of those among ``trees`` that are trees of a few files."""
+        found: dict[str, list[tuple[str, str, str]]] = {}
+        while trees:
+            for number, (tree, answer) in enumerate(self._answers(trees)):
+                if answer is None:
+                    continue
+                _, kind, size = answer
+                if kind != "tree" or size > _MOST_TREE:
+                    self.leave()
+                    trees = trees[number + 1 :]
+                    break
+                entries = _entries(self.take(size), len(tree) // 2)
+                if len(entries) <= _MOST_FILES:
+                    found[tree] = entries
+            else:
+                break
+        return found
+
+    def _sized(self, oids: "list[str]") -> "dict[str, tuple[str, int]]":
+        """Type and size of each of ``oids``. Raises GitFailed if one is missing."""
+        found: dict[str, tuple[str, int]] = {}
+        if oids and self._sizes is None:
             self._sizes = Child(["cat-file", "--batch-check"], self._env)
-        self._sizes.send(_line(oid))
-        answer = _header(self._sizes)
-        if answer is None:
-            raise GitFailed(f"the object {oid} is missing")
-        _, kind, size = answer
-        if kind != "blob" or (most is not None and size > most):
-            return File(mode, name, oid, size, None)
-        sha256 = self._digests.get(oid)
-        if sha256 is None:
-            if self.ask(oid) is None:
+        for oid, answer in _answers(self._sizes, oids):
+            if answer is None:
                 raise GitFailed(f"the object {oid} is missing")
-            sha256 = self.digest(size)
-            if size > _CHUNK:
-                self._digests[oid] = sha256
-        return File(mode, name, oid, size, sha256)
+            found[oid] = answer[1:]
+        return found
+
+    def _digested(self, oids: "list[str]") -> "dict[str, str]":
+        """The SHA-256 of each of ``oids``. Raises GitFailed if one is missing."""
+        found = {}
+        for oid, answer in self._answers(oids):
+            if answer is None:
+                raise GitFailed(f"the object {oid} is missing")
+            found[oid] = self.digest(answer[2])
+        return found
+
+    def _answers(self, names: "list[str]") -> "Iterator[tuple[str, tuple[str, str, int] | None]]":
+        """Each name with what :meth:`ask` would say, to be taken likewise; leave the last one that you look at."""
+        return _answers(self._idle() if names else None, names)
+
+    def _idle(self) -> Child:
+        """The process for contents, without a question that waits for its answer."""
+        if self._child is None or self._asked:
+            self.leave()
+            self._child = Child(["cat-file", "--batch"], self._env)
+        return self._child
 
 
 def commits(
@@ -373,6 +425,17 @@ def config(asked: Child) -> "dict[str, str]":
 
 def _line(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape") + b"\n"
+
+
+def _answers(child: "Child | None", names: "list[str]") -> "Iterator[tuple[str, tuple[str, str, int] | None]]":
+    """Each object name with what ``cat-file`` says of it, asked many at a time: a round trip to git takes 20 to 50
+    microseconds, most of them for waking the other process."""
+    for start in range(0, len(names), _AT_ONCE):
+        assert child is not None
+        some = names[start : start + _AT_ONCE]
+        child.send(b"".join(map(_line, some)))
+        for name in some:
+            yield name, _header(child)
 
 
 def _header(child: Child) -> "tuple[str, str, int] | None":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .admission import JudgeExtension, Settings
-    from .chain import Judge
+    from .chain import Bounds, Judge
     from .commit import Commit
 
 LOG = "coordjournal/refusals.jsonl"  # in the repository; one JSON object a refused ref
@@ -51,6 +51,13 @@ def step(space: str, now: int, settings: "Settings", objects: Objects, judge_ext
         admission.check(doc, parent, child, now, settings, judge_extension)
 
     return judge
+
+
+def bounds(space: str, now: int, settings: "Settings") -> "Bounds":
+    """The bounds within which :func:`step` has nothing against a plain step: those of the admission."""
+    from .chain import Bounds
+
+    return Bounds(space, now + settings.clock_skew, settings.clock_skew, settings.attachment_bytes)
 
 
 def extensions(env: "dict[str, str]", objects: Objects) -> "JudgeExtension":

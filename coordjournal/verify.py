@@ -35,20 +35,16 @@ def check(
         Refused: the first break, with its commit and its place in the log as ``seq``, whatever Seq it claims.
         GitFailed: objects are missing or damaged.
     """
-    count = 0
     with Objects(store.env) as objects:
 
         def step(parent: Commit | None, child: Commit, _size: int) -> None:
-            nonlocal count
             if child.files is None:
                 child.files = objects.files(child.tree, None)
             law.check(space, parent, child)
-            count += 1
-            if progress is not None and count % 1000 == 0:
-                progress(count)
 
-        chain.judge(step, base, tip, store.env, objects)
-    return count
+        return chain.judge(
+            step, base, tip, store.env, objects, bounds=chain.Bounds(space), progress=progress
+        )
 
 
 def repository(
