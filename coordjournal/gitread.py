@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from .commit import File
 
 _NOWHERE = "/dev/null"
-_MOST_TREE = 4096  # bytes of a tree that can still be one of attachments
-_MOST_FILES = 8
-_FILE_MODES = ("100644", "100755", "120000")
-_MOST_KNOWN = 1000  # trees that are not measured again
 _AT_ONCE = 60  # questions put together: no more bytes than the smallest pipe takes while nobody reads it (4096)
 _CHUNK = 1 << 16
 _LIST = "receive.procreceiverefs"
@@ -166,7 +162,7 @@ class Objects:
         self._child: Child | None = None
         self._asked = ""
         self._sizes: Child | None = None
-        self._files: dict[tuple[str, int | None], tuple[File, ...] | None] = {}  # by tree and limit
+        self.known: dict[tuple[str, int | None], tuple[File, ...]] = {}  # trees under a limit, measured
 
     def __enter__(self) -> "Objects":
         return self
@@ -257,74 +253,26 @@ class Objects:
         Raises:
             GitFailed: a file in one of them is missing or damaged.
         """
-        from .commit import File
+        from .attachments import measure
 
-        found = {tree: self._files.get((tree, most)) for tree in trees}
         try:
-            listed = self._listed([tree for tree, files in found.items() if files is None])
-            blobs = {oid for entries in listed.values() for mode, _, oid in entries if mode in _FILE_MODES}
-            # Asked of another process: the one that gives the content of a packed object inflates it whole beforehand.
-            sizes = self._sized(list(blobs))
-            small = [oid for oid, (kind, size) in sizes.items() if kind == "blob" and (most is None or size <= most)]
-            digests = self._digested(small)
+            return measure(self, trees, most)
         except GitFailed:
-            self.close()  # what else they were asked they would answer to the next question
+            self.close()  # what else was asked would be answered to the next question
             raise
-        for tree, entries in listed.items():
-            found[tree] = tuple(
-                File(mode, name, oid, sizes[oid][1], digests.get(oid))
-                if mode in _FILE_MODES
-                else File(mode, name, oid, 0, None)
-                for mode, name, oid in entries
-            )
-        if len(self._files) + len(listed) > _MOST_KNOWN:
-            self._files.clear()
-        for tree in listed:
-            self._files[tree, most] = found[tree]
-        return [found[tree] for tree in trees]
 
-    def _listed(self, trees: "list[str]") -> "dict[str, list[tuple[str, str, str]]]":
-        """Mode, name and object name of each entry of those among ``trees`` that are trees of a few files."""
-        found: dict[str, list[tuple[str, str, str]]] = {}
-        while trees:
-            for number, (tree, answer) in enumerate(self._answers(trees)):
-                if answer is None:
-                    continue
-                _, kind, size = answer
-                if kind != "tree" or size > _MOST_TREE:
-                    self.leave()
-                    trees = trees[number + 1 :]
-                    break
-                entries = _entries(self.take(size), len(tree) // 2)
-                if len(entries) <= _MOST_FILES:
-                    found[tree] = entries
-            else:
-                break
-        return found
+    def answers(self, names: "list[str]") -> "Iterator[tuple[str, tuple[str, str, int] | None]]":
+        """Each name with what :meth:`ask` would say. Take each content, or leave it and what is left of the answers."""
+        return _answers(self._idle(), names) if names else iter(())
 
-    def _sized(self, oids: "list[str]") -> "dict[str, tuple[str, int]]":
-        """Type and size of each of ``oids``. Raises GitFailed if one is missing."""
-        found: dict[str, tuple[str, int]] = {}
-        if oids and self._sizes is None:
+    def checked(self, names: "list[str]") -> "Iterator[tuple[str, tuple[str, str, int] | None]]":
+        """Each name with what :meth:`ask` would say, where no content is wanted.
+
+        Another process tells: the one that gives the content of a packed object inflates it whole before it answers.
+        """
+        if names and self._sizes is None:
             self._sizes = Child(["cat-file", "--batch-check"], self._env)
-        for oid, answer in _answers(self._sizes, oids):
-            if answer is None:
-                raise GitFailed(f"the object {oid} is missing")
-            found[oid] = answer[1:]
-        return found
-
-    def _digested(self, oids: "list[str]") -> "dict[str, str]":
-        """The SHA-256 of each of ``oids``. Raises GitFailed if one is missing."""
-        found = {}
-        for oid, answer in self._answers(oids):
-            if answer is None:
-                raise GitFailed(f"the object {oid} is missing")
-            found[oid] = self.digest(answer[2])
-        return found
-
-    def _answers(self, names: "list[str]") -> "Iterator[tuple[str, tuple[str, str, int] | None]]":
-        """Each name with what :meth:`ask` would say, to be taken likewise; leave the last one that you look at."""
-        return _answers(self._idle() if names else None, names)
+        return _answers(self._sizes, names) if self._sizes is not None else iter(())
 
     def _idle(self) -> Child:
         """The process for contents, without a question that waits for its answer."""
@@ -427,11 +375,10 @@ def _line(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape") + b"\n"
 
 
-def _answers(child: "Child | None", names: "list[str]") -> "Iterator[tuple[str, tuple[str, str, int] | None]]":
+def _answers(child: Child, names: "list[str]") -> "Iterator[tuple[str, tuple[str, str, int] | None]]":
     """Each object name with what ``cat-file`` says of it, asked many at a time: a round trip to git takes 20 to 50
     microseconds, most of them for waking the other process."""
     for start in range(0, len(names), _AT_ONCE):
-        assert child is not None
         some = names[start : start + _AT_ONCE]
         child.send(b"".join(map(_line, some)))
         for name in some:
@@ -463,16 +410,3 @@ def _pieces(child: Child, size: int) -> "Iterator[bytes]":
             raise child.failed()
         yield piece
         size -= len(piece)
-
-
-def _entries(tree: bytes, width: int) -> "list[tuple[str, str, str]]":
-    """The mode, name and object name of each entry of a tree. Raises GitFailed if it is none."""
-    entries = []
-    while tree:
-        head, _, tree = tree.partition(b"\0")
-        mode, _, name = head.partition(b" ")
-        oid, tree = tree[:width], tree[width:]
-        if len(oid) != width:
-            raise GitFailed("a tree is damaged; `git fsck` may tell which")
-        entries.append((mode.decode("ascii", "replace"), name.decode("utf-8", "replace"), oid.hex()))
-    return entries

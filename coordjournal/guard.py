@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .admission import JudgeExtension, Settings
-    from .chain import Bounds, Judge
+    from .chain import Judge
     from .commit import Commit
+    from .passing import Bounds
 
 LOG = "coordjournal/refusals.jsonl"  # in the repository; one JSON object a refused ref
 MOST_TOLD = 1000  # refused refs; there the judgement stops
@@ -55,9 +56,7 @@ def step(space: str, now: int, settings: "Settings", objects: Objects, judge_ext
 
 def bounds(space: str, now: int, settings: "Settings") -> "Bounds":
     """The bounds within which :func:`step` has nothing against a plain step: those of the admission."""
-    from .chain import Bounds
-
-    return Bounds(space, now + settings.clock_skew, settings.clock_skew, settings.attachment_bytes)
+    return space, now + settings.clock_skew, settings.clock_skew, settings.attachment_bytes
 
 
 def extensions(env: "dict[str, str]", objects: Objects) -> "JudgeExtension":

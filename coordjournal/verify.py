@@ -11,6 +11,7 @@ from .errors import GitFailed, Refused
 from .gitread import Objects
 from .refs import decode_space
 from .store import GitStore
+from .timestamp import LAST_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,8 @@ def check(
                 child.files = objects.files(child.tree, None)
             law.check(space, parent, child)
 
-        return chain.judge(
-            step, base, tip, store.env, objects, bounds=chain.Bounds(space), progress=progress
-        )
+        bounds = (space, LAST_SECOND, LAST_SECOND, None)  # none but the law's
+        return chain.judge(step, base, tip, store.env, objects, bounds=bounds, progress=progress)
 
 
 def repository(

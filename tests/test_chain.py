@@ -11,12 +11,14 @@ import pytest
 from pushing import Author, decision
 from test_receive import imported
 
-from coordjournal import chain, law
+from coordjournal import chain, law, passing
 from coordjournal.commit import Commit, File
 from coordjournal.errors import GitFailed, Refused, UnlawfulLog
 from coordjournal.gitread import Objects, environment
+from coordjournal.timestamp import LAST_SECOND
 
 Step = tuple[str | None, str]
+LAWFUL = ("garden", LAST_SECOND, LAST_SECOND, None)
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +67,14 @@ def passed(author: Author, objects: Objects, old: str | None, new: str, most: in
             child.files = objects.files(child.tree, None)
         law.check("garden", parent, child)
 
-    return chain.judge(step, old, new, env_of(author), objects, most, chain.Bounds("garden"))
+    return chain.judge(step, old, new, env_of(author), objects, most, LAWFUL)
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain steps are passed soon, so that short logs tell."""
     monkeypatch.setattr(chain, "_WORTH", 70)
-    monkeypatch.setattr(chain, "_WAITING", 3)
+    monkeypatch.setattr(passing, "_TOGETHER", 3)
 
 
 def refusal(author: Author, objects: Objects, old: str | None, new: str, most: int | None = None) -> Refused:
@@ -134,11 +136,11 @@ def test_most_steps_of_a_long_chain_need_no_judge(author: Author, objects: Objec
         judged.append(child.seq)
 
     told: list[int] = []
-    bounds = chain.Bounds("garden")
+    bounds = LAWFUL
     assert chain.judge(step, None, log[-1], env_of(author), objects, bounds=bounds, progress=told.append) == 150
     # the last one has no parent in the stream, and the one before the first that is plain waits for the law's word
-    assert judged == [*range(149, 78, -1), 0]
-    for bounds in (chain.Bounds("orchard"), chain.Bounds("garden", latest=0)):
+    assert judged == [*range(149, 77, -1), 0]
+    for bounds in (("orchard", LAST_SECOND, LAST_SECOND, None), ("garden", 0, LAST_SECOND, None)):
         judged.clear()
         assert chain.judge(step, None, log[-1], env_of(author), objects, bounds=bounds) == 150
         assert judged == [*range(149, -1, -1)]
@@ -247,7 +249,7 @@ def test_an_attachment_beyond_the_limit_is_for_the_judge(author: Author, objects
         oids.append(author.decision("garden", seq, oids[-1]))
     for most in (8, 7):
         judged.clear()
-        bounds = chain.Bounds("garden", attachment_bytes=most)
+        bounds = ("garden", LAST_SECOND, LAST_SECOND, most)
         chain.judge(step, mixed[30], oids[-1], env_of(author), objects, bounds=bounds)
         assert ((49, None) in judged) == (most == 7)
 

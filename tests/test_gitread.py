@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pushing import Author, git, write_program
 
-from coordjournal import gitread
+from coordjournal import attachments, gitread
 from coordjournal.errors import GitFailed
 from coordjournal.gitread import Child, Objects, ask_config, commits, config, environment, ref
 
@@ -214,12 +214,12 @@ def test_a_file_that_is_missing_among_many_leaves_no_answer_behind(author: Autho
 
 
 def test_the_trees_that_are_remembered_are_bounded(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gitread, "_MOST_KNOWN", 5)
+    monkeypatch.setattr(attachments, "_MOST_KNOWN", 5)
     trees = [author.tree(("100644", f"b{number}", author.blob(b"x"))) for number in range(12)]
     with Objects(env_of(author)) as objects:
         for tree in trees * 2:
             assert objects.files(tree, None)
-            assert len(objects._files) <= 5
+            assert len(objects.known) <= 5
 
 
 def test_a_repository_of_sha256(tmp_path: Path) -> None:
