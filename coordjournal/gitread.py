@@ -308,7 +308,8 @@ def commits(
     walk += [tip, f"^{base}"] if base else [tip]
     reader, writer = posix.pipe()
     try:
-        lister = Process(walk, env, -1, writer)
+        # Into a pipe git writes each line by itself, unless it is told otherwise: that is a microsecond a commit.
+        lister = Process(walk, {**env, "GIT_FLUSH": "0"}, -1, writer)
     except GitFailed:
         posix.close(reader)
         raise
