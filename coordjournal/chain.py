@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Step = tuple[Commit | None, Commit, int]
 
 _ONE_BY_ONE = 64  # commits; to ask for so many takes less time than to start the two processes of a stream
-_WORTH = 500  # commits that the law judges in the time that it takes to load and compile the patterns of plain steps
+_WORTH = 1000  # commits: to load and compile the patterns of plain steps takes 18 ms, to pass one saves 14 us
 _TOLD = 1000  # steps between one call of ``progress`` and the next
 
 

@@ -12,7 +12,7 @@ settles header, idents, canonical JSON, schema and trailers at once. Its groups 
 Lengths need no second look: the limits of the texts are counted in bytes, and so does a pattern of bytes.
 
 The module is pure. It imports ``re`` (7 ms) and compiles a pattern for each type that it meets (1 ms): whoever judges
-fewer than some hundred commits does better without it, and it is on no path of a single decision.
+fewer than a thousand commits does better without it, and it is on no path of a single decision.
 
     read = reader("garden", 40)
     one, other = read(raw), read(raw_of_child)

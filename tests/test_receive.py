@@ -783,7 +783,7 @@ def _broken(author: Author, space: str, seq: int, parent: str, how: dict[str, An
     return author.decision(space, seq, parent, **how)
 
 
-@pytest.mark.parametrize("length", [2, 30, 1000])  # the last one is long enough for plain steps to be passed
+@pytest.mark.parametrize("length", [2, 30, 2500])  # the last one is long enough for plain steps to be passed
 def test_a_long_chain_lands_and_its_break_is_found(prefix: Path, tmp_path: Path, length: int) -> None:
     server, author = Server(tmp_path / "server.git", prefix), Author(tmp_path / "author.git")
     author.git("fast-import", "--quiet", content=imported("long", length).encode())
@@ -859,7 +859,7 @@ main()
 def test_memory_does_not_grow_with_the_push(prefix: Path, tmp_path: Path) -> None:
     author = Author(tmp_path / "author.git")
     peaks = []
-    for count in (1_000, 10_000):
+    for count in (2_000, 10_000):
         server = Server(tmp_path / f"{count}.git", prefix)
         write_program(server.hook, render_hook(prefix).removesuffix("main()\n") + PEAK)
         stream = imported(f"s{count}", count, attached_every=20)
