@@ -385,7 +385,7 @@ def test_it_can_be_used_again_after_close(repository: Path) -> None:
     store = GitStore(repository)
     name = written(store)
     assert store.move("garden", None, name)
-    assert store.tip("garden") == name
+    assert store.tip("garden") == store.resolve(name) == name
     before = children()
     store.close()
     store.close()
@@ -397,7 +397,7 @@ def test_it_can_be_used_again_after_close(repository: Path) -> None:
 def test_a_store_that_is_dropped_ends_its_process(repository: Path) -> None:
     store = GitStore(repository)
     before = children()
-    assert store.tip("garden") is None
+    assert store.resolve("refs/spaces/garden") is None
     assert len(children()) == len(before) + 1
     del store
     assert children() == before

@@ -162,7 +162,7 @@ class KindType(_Type):
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from ..decision import BUILT_IN
+        from ..payload import BUILT_IN
 
         return [CompletionItem(kind) for kind in BUILT_IN if kind.startswith(incomplete)]
 
