@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import canonical, timestamp
+from .value import Value
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,8 +25,8 @@ Json = Any  #: a value of the canonical JSON model
 _Bytes = bytes  # Attachment has a field of that name
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Attachment(Value):
     """A large text beside the decision: its length in bytes and the SHA-256 of them in lower-case hex."""
 
     bytes: int
@@ -43,8 +44,8 @@ class Attachment:
         return {"bytes": self.bytes, "sha256": self.sha256}
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Decision(Value):
     """One event: ``actor`` decided ``type`` and ``payload`` at ``at``, in ``space``, because of ``reason``.
 
     ``id`` is a UUIDv7 in lower-case hex with hyphens; ``at`` is UTC with six digits of fraction. The payload and meta
@@ -96,8 +97,8 @@ class Decision:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Landed(Value):
     """A decision at its place: ``seq`` in its space, in the commit ``commit``, put there by ``appender`` at
     ``appended`` (whole seconds since 1970), under the lease that the trailer ``lease`` tells."""
 
@@ -156,8 +157,8 @@ def at_text(at: datetime | str | None, clock: Callable[[], int] = time.time_ns) 
     return timestamp.text(since.days * 86400 + since.seconds, since.microseconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Intent(Value):
     """A decision that has no place in a log yet, with the content of its attachments (name to bytes)."""
 
     decision: Decision

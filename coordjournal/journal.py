@@ -118,16 +118,31 @@ class Journal:
         Raises:
             NotAJournal: no repository that git accepts, or one without logs and without a remote.
         """
-        return cls._open(Asked(path), appender, extensions)
+        return cls._open(path, appender, extensions)
 
     @classmethod
-    def _open(cls, asked: Asked, appender: str | None, extensions: Mapping[str, ExtensionFold] | None) -> Journal:
-        """As :meth:`open`, of what git has been asked about already."""
-        from . import space  # noqa: F401 (every journal needs it, and git is at work meanwhile)
+    def _open(
+        cls,
+        asked: str | os.PathLike[str] | Asked,
+        appender: str | None,
+        extensions: Mapping[str, ExtensionFold] | None,
+        first: str | None = None,
+    ) -> Journal:
+        """As :meth:`open`, of what git may have been asked about already.
 
+        ``first`` is the space whose state will be asked for at once.
+        """
+        # What every journal needs is imported while git is at work, on the first question or on the second.
+        if not isinstance(asked, Asked):
+            asked = Asked(asked)
+            from . import space
         found = asked.answer()
+        store = GitStore(found.git_dir, found.prefix, found.hash_name)
+        if first is not None:
+            store.ask_ahead(first)
+        from . import space  # noqa: F401
         return cls(
-            GitStore(found.git_dir, found.prefix, found.hash_name),
+            store,
             found.remote or None,
             spaces=found.spaces if found.remote else None,
             appender=appender or found.appender,

@@ -11,9 +11,10 @@ from typing import ClassVar
 from unicodedata import normalize
 
 from .decision import Attachment, Json
+from .value import Value
 
 
-class Payload:
+class Payload(Value):
     """The base of the typed payloads: ``type`` is the decision type, ``json()`` the payload as JSON."""
 
     __slots__ = ()
@@ -36,7 +37,7 @@ class Payload:
         return {} if body is None or isinstance(body, Attachment) else {"body": _bytes(body)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AliasSet(Payload):
     """The name ``alias`` means the page ``target``. The alias is brought to Unicode's NFC."""
 
@@ -48,7 +49,7 @@ class AliasSet(Payload):
         object.__setattr__(self, "alias", normalize("NFC", self.alias))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AliasCleared(Payload):
     """The name ``alias`` means nothing any more. The alias is brought to Unicode's NFC."""
 
@@ -59,7 +60,7 @@ class AliasCleared(Payload):
         object.__setattr__(self, "alias", normalize("NFC", self.alias))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BindingMade(Payload):
     """``members``, two or more distinct pages, are one page."""
 
@@ -70,7 +71,7 @@ class BindingMade(Payload):
         object.__setattr__(self, "members", _pages(self.members))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MergeDecided(Payload):
     """The pages ``sources`` are merged into the page ``into``."""
 
@@ -82,7 +83,7 @@ class MergeDecided(Payload):
         object.__setattr__(self, "sources", _pages(self.sources))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ForkMade(Payload):
     """The page ``fork`` was forked from the page ``source`` (at its revision ``source_rev``)."""
 
@@ -92,7 +93,7 @@ class ForkMade(Payload):
     source_rev: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OverlayCreated(Payload):
     """A local edit ``body`` lies over the page ``target`` at its revision ``base_rev`` (None: a page yet unwritten)."""
 
@@ -103,7 +104,7 @@ class OverlayCreated(Payload):
     body: str | bytes | Attachment
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OverlayRevised(Payload):
     """The overlay has a new ``body``, now over the revision ``base_rev`` of its page."""
 
@@ -113,7 +114,7 @@ class OverlayRevised(Payload):
     body: str | bytes | Attachment
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OverlayClosed(Payload):
     """The overlay was ``applied`` (the page's new revision is ``result_rev``) or ``discarded``."""
 
@@ -123,7 +124,7 @@ class OverlayClosed(Payload):
     result_rev: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DecisionRevoked(Payload):
     """The earlier decision of this space with the id ``decision`` is taken back."""
 
@@ -131,7 +132,7 @@ class DecisionRevoked(Payload):
     decision: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LeaseAcquired(Payload):
     """``holder`` has the lease of the space, and renews it as long as it appends: for ``ttl`` seconds from each of its
     append times on nobody else appends. :meth:`coordjournal.Space.lease` appends it."""
@@ -141,7 +142,7 @@ class LeaseAcquired(Payload):
     ttl: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LeaseReleased(Payload):
     """``holder`` gives the lease back."""
 
@@ -149,7 +150,7 @@ class LeaseReleased(Payload):
     holder: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class IntentRefused(Payload):
     """The intent with the id ``decision``, which waited in the inbox, is let go because of ``reason``."""
 

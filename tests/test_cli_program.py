@@ -38,7 +38,7 @@ def path_with_git_coordjournal(tmp_path, monkeypatch):
         script = folder / name
         script.write_text(
             f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-            "from coordjournal.cli import main\nsys.exit(main())\n"
+            "from coordjournal.cli import program\nsys.exit(program())\n"
         )
         script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
