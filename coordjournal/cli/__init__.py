@@ -29,6 +29,7 @@ def program() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command (by default that of ``sys.argv``) and says with which status the program should exit."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _settle_streams()  # before a pipe to git could take the number of one
     asked = _asked(arguments)
     from .app import run
 
@@ -56,6 +57,18 @@ def _asked(arguments: Sequence[str]) -> Asked | None:
         else:
             return None
     return None
+
+
+def _settle_streams() -> None:
+    """A stream that was closed goes nowhere, before its number is taken by something else; and what the terminal's
+    encoding cannot show is escaped, instead of ending the program half-way."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for as long as the program runs)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
 
 
 def _leave(status: int) -> None:

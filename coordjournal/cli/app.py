@@ -89,7 +89,6 @@ def run(arguments: Sequence[str], asked: Asked | None = None) -> int:
     """
     program = os.path.basename(sys.argv[0])
     program = "git coordjournal" if program == "git-coordjournal" else "coordjournal"
-    _settle_streams()
     instruction = os.environ.get(COMPLETE_VARIABLE)
     if instruction:
         from click.shell_completion import shell_complete
@@ -142,18 +141,6 @@ def _show(error: click.ClickException) -> None:
         click.echo(f"`{error.ctx.command_path} --help` says more.\n", err=True)
     message = "\n".join(printable(line) for line in error.format_message().split("\n"))
     click.echo(f"coordjournal: usage: {message}", err=True)
-
-
-def _settle_streams() -> None:
-    """A stream that was closed goes nowhere, before its number is taken by something else; and what the terminal's
-    encoding cannot show is escaped, instead of ending the program half-way."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for as long as the program runs)
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:
