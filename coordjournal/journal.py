@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from .admission import Settings
     from .appending import Sent
-    from .cache import FoldCache
     from .extensions import ExtensionFold
     from .feed import Change, Checkpoint
     from .memory import MemoryStore
@@ -213,6 +212,8 @@ class Journal:
 
     def close(self) -> None:
         """Ends the git processes and closes the files that this journal holds open."""
+        for space in list(self._spaces.values()):
+            space.close()
         self.store.close()
 
     def __enter__(self) -> Journal:
@@ -382,15 +383,11 @@ class Journal:
                 self._judge = Extensions(descriptor.declared(self.store, ref))
             self._judge.judge(kind, payload)
 
-    def cache(self, space: str) -> FoldCache | None:
-        """The cache of a space's records, None in memory."""
+    def projection_path(self, space: str) -> str | None:
+        """Where the projection of a space's log is kept; None in memory."""
         if not isinstance(self.store, GitStore):
             return None
-        from pathlib import Path
-
-        from .cache import FoldCache
-
-        return FoldCache(Path(self.store.git_dir) / "coordjournal" / "fold" / f"{encode_space(space)}.jsonl")
+        return f"{self.store.git_dir}/coordjournal/fold/{encode_space(space)}.sqlite"
 
     def _sync(self, wanted: Collection[str] | None) -> Sequence[Moved]:
         if self.remote is None:
