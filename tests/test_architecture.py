@@ -216,6 +216,16 @@ def test_a_question_loads_nothing_that_it_does_not_need(asked: Path, clicks_own:
     assert not loaded & (NOT_FOR_A_QUESTION - clicks_own)
 
 
+def test_a_question_takes_little_memory(asked: Path) -> None:
+    code = (
+        "import sys; from coordjournal.cli import main; assert main(sys.argv[1:]) == 0\n"
+        "print(*(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    words = ("-c", code, "-C", asked, "resolve", "garden", "Name")
+    said = run(sys.executable, *words, env={"PYTHONPATH": str(PACKAGE.parent)}).stdout.split()
+    assert said[0] == "s:P" and 4_000 < int(said[1]) < 32_000  # kB
+
+
 def test_a_program_that_imports_the_library_loads_nothing_that_it_may_not_need() -> None:
     loaded = loaded_by("from coordjournal import Journal, AliasSet")
     needless = NOT_FOR_A_QUESTION - {"coordjournal.payload"} | {"click", "datetime", "hashlib", "json", "pathlib"}
