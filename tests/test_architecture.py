@@ -233,18 +233,29 @@ def test_a_program_that_imports_the_library_loads_nothing_that_it_may_not_need()
     assert not loaded & (needless | {"threading", "sqlite3"})
 
 
-def test_a_question_starts_three_gits(asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["-C DIR", "-CDIR", "GIT_DIR", "the last of two -C", "the current directory"])
+def test_a_question_starts_three_gits(
+    asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     """Where the repository is, its configuration, the tip: in the command line the first two before click is there."""
     real = shutil.which("git")
     wrapper = tmp_path / "git"
     wrapper.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/started\nexec {real} "$@"\n')
     wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    words = ("-m", "coordjournal", "-C", asked, "resolve", "garden", "Name")
-    answer = run(sys.executable, *words, env={"PYTHONPATH": str(PACKAGE.parent)})
+    places: dict[str, tuple[str | Path, ...]] = {
+        "-C DIR": ("-C", asked),
+        "-CDIR": (f"-C{asked}",),
+        "the last of two -C": ("-C", tmp_path, "-C", asked),
+    }
+    if how == "GIT_DIR":
+        monkeypatch.setenv("GIT_DIR", str(asked))
+    words = ("-m", "coordjournal", *places.get(how, ()), "resolve", "garden", "Name")
+    cwd = asked if how == "the current directory" else tmp_path
+    answer = run(sys.executable, *words, env={"PYTHONPATH": str(PACKAGE.parent)}, cwd=cwd)
     assert answer.stdout == "s:P\n"
-    started = (tmp_path / "started").read_text().splitlines()
-    assert sorted(words.removeprefix(f"-C {asked} ").split()[0] for words in started) == [
+    started = [line.split()[:3] for line in (tmp_path / "started").read_text().splitlines()]
+    assert sorted(words[2] if words[0] == "-C" else words[0] for words in started) == [
         "config",
         "for-each-ref",
         "rev-parse",

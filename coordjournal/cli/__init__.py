@@ -46,6 +46,8 @@ def _asked(arguments: Sequence[str]) -> Asked | None:
     for word in words:
         if word == "-C":
             directory = next(words, None)
+        elif word.startswith("-C"):
+            directory = word[2:]
         elif word in OPENING and "--help" not in arguments and "-h" not in arguments:
             from ..errors import NotAJournal
             from ..opening import Asked
