@@ -491,7 +491,7 @@ class Space:
     # index holds in memory. A short log needs none, and a journal in memory has none.
 
     def _open_projection(self, tip: str) -> None:
-        """Opens the projection, or builds it where the log is long enough."""
+        """Opens the projection, or builds it; a short log is read."""
         path = self.journal.projection_path(self.id)
         if path is None:
             return
@@ -500,12 +500,16 @@ class Space:
             from .projection import Projection  # imports sqlite3, which a short log does without
 
             found = Projection.open(path, self.id, self._store)
-        if found is None and self._seq_of(tip) + 1 >= _PROJECTED:
+        if found is None:
+            newest = list(self._store.commits(tip, count=_PROJECTED))
+            if log.parent_of(newest[-1][1]) is None:
+                newest.reverse()
+                self._grow([log.record(oid, raw) for oid, raw in newest], tip)
+                return
             from .projection import Projection
 
             found = Projection.build(path, self.id, self._store, tip)
-        if found is not None:
-            self._stand_on(found)
+        self._stand_on(found)
 
     def _project(self) -> None:
         """Puts what the index has gathered in memory into the projection, once that is worth a write."""
