@@ -8,16 +8,19 @@ no effect. Without leases: from the first one on every commit would carry a trai
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import random
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
-from coordjournal import canonical, timestamp
+from coordjournal import timestamp
 from coordjournal.commit import subject
 
 SPACE = "garden"
@@ -34,12 +37,17 @@ _NAMES = ("{}", "{}", "Page {}", "Talk {}", "Help {}", "List of {}", "{} (garden
 _NAMES_OF_THE_WORLD = ("Größe {}", "Été {}", "ページ {}", "История {}", "Ñandú {}", "صفحة {}", "🌱 {}")
 _SHARDS = "ABCDEFGH"
 
+# For what stands in these logs it writes canonical JSON, in half the time that coordjournal.canonical takes, which also
+# looks at what it is given. `verify` would tell: tests/test_benchmarks.py asks it.
+_dumps = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A decision (its JSON object) and the text beside it, if it has one."""
+    """A decision (its JSON object), the second in which it was decided, and the text beside it, if it has one."""
 
     doc: dict[str, Any]
+    at: int
     body: bytes | None = None
 
 
@@ -53,14 +61,19 @@ def entries(count: int, seed: int = 1, space: str = SPACE) -> Iterator[Entry]:
         id_ = identity(seq, seed)
         if seq > 100 and rng.random() < 0.0005:  # sent again under the id of another: void
             id_ = identity(rng.randrange(seq), seed)
-        yield Entry(document(seq, kind, payload, id_, space, rng), body)
+        yield Entry(document(seq, kind, payload, id_, space, rng), START + seq, body)
 
 
 def plain(count: int, first: int, seed: int, space: str = SPACE, what: str = "later") -> Iterator[Entry]:
     """Small decisions that could stand at the Seqs from ``first`` on: each sets a name of its own."""
     for seq in range(first, first + count):
         payload = {"alias": f"{what} {seq}", "target": f"shardA:Page-{seq % 997}"}
-        yield Entry(document(seq, "alias-set", payload, identity(seq, seed), space))
+        yield entry(seq, "alias-set", payload, seed, space)
+
+
+def entry(seq: int, kind: str, payload: dict[str, Any], seed: int, space: str = SPACE) -> Entry:
+    """A decision that lands at ``seq``."""
+    return Entry(document(seq, kind, payload, identity(seq, seed), space), START + seq)
 
 
 def document(
@@ -70,7 +83,7 @@ def document(
     number = 1 if rng is None else int(rng.paretovariate(1)) % 500
     doc = {
         "actor": f"actor-{number}" if number % 20 else f"Zoë-{number}",
-        "at": timestamp.text(START + seq, 0 if rng is None else rng.randrange(1_000_000)),
+        "at": _time(START + seq, 0 if rng is None else rng.randrange(1_000_000)),
         "id": id_,
         "payload": payload,
         "space": space,
@@ -84,6 +97,16 @@ def document(
         if chance > 0.9:
             doc["meta"] = {"import": f"shard-{number}", "request": f"r{rng.randrange(1 << 32):08x}"}
     return doc
+
+
+def _time(second: int, microseconds: int) -> str:
+    day, rest = divmod(second, 86400)
+    return f"{_day(day)}{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}.{microseconds:06}Z"
+
+
+@lru_cache(maxsize=4)
+def _day(day: int) -> str:
+    return timestamp.text(day * 86400)[:11]
 
 
 def identity(seq: int, seed: int) -> str:
@@ -194,8 +217,8 @@ class Log:
         """Appends decisions; their commits."""
         bases = chain([self.tip], repeat(""))  # only the first one has to be told what it follows
         stream = (
-            _commit(entry, self.ref, self.count + number, base, mark=number + 1)
-            for number, (entry, base) in enumerate(zip(more, bases, strict=False))
+            _commit(one, self.ref, self.count + number, base, mark=number + 1)
+            for number, (one, base) in enumerate(zip(more, bases, strict=False))
         )
         commits = _marked(self.git_dir, stream)
         self.count += len(commits)
@@ -209,8 +232,8 @@ def write(git_dir: Path, what: Iterable[Entry], ref: str = REF) -> Log:
 
     def stream() -> Iterator[bytes]:
         nonlocal count
-        for entry in what:
-            yield _commit(entry, ref, count)
+        for one in what:
+            yield _commit(one, ref, count)
             count += 1
 
     _fast_import(git_dir, stream())
@@ -222,8 +245,8 @@ def intents(git_dir: Path, what: Iterable[Entry], base: str) -> list[str]:
     """Writes decisions without a place, each a commit of its own on ``base`` ("": a root); their commits."""
     stream = (
         # A branch each, which is a root unless it is told another beginning; git sees to no names of refs here.
-        _commit(entry, f"refs/to-push/{entry.doc['id']}", None, base, number)
-        for number, entry in enumerate(what, 1)
+        _commit(one, f"refs/to-push/{one.doc['id']}", None, base, number)
+        for number, one in enumerate(what, 1)
     )
     return _marked(git_dir, stream)
 
@@ -235,20 +258,17 @@ def spaces(git_dir: Path, count: int, seed: int = 3) -> None:
         for number in range(count):
             space = f"space-{number:05d}"
             payload = {"alias": "Home", "target": f"shardA:Page-{number}"}
-            doc = document(0, "alias-set", payload, identity(number, seed), space)
-            yield _commit(Entry(doc), f"refs/spaces/{space}", 0)
+            yield _commit(entry(0, "alias-set", payload, seed + number, space), f"refs/spaces/{space}", 0)
 
     _fast_import(git_dir, stream())
 
 
-def _commit(entry: Entry, ref: str, seq: int | None, base: str = "", mark: int = 0) -> bytes:
+def _commit(one: Entry, ref: str, seq: int | None, base: str = "", mark: int = 0) -> bytes:
     """A decision as ``git fast-import`` reads it. Without ``seq`` it is an intent; without ``base`` the commit follows
     what was written to ``ref`` before."""
-    doc = entry.doc
-    at = timestamp.seconds(doc["at"])
-    message = b"%b\n\n%b\n" % (subject(doc["type"], doc["payload"]).encode(), canonical.dumps(doc))
-    if seq is not None:
-        message += b"\nSeq: %d\n" % seq
+    doc, at = one.doc, one.at
+    trailers = "" if seq is None else f"\nSeq: {seq}\n"
+    message = f"{subject(doc['type'], doc['payload'])}\n\n{_dumps(doc)}\n{trailers}".encode()
     return b"".join(
         (
             b"commit %b\n" % ref.encode(),
@@ -257,7 +277,7 @@ def _commit(entry: Entry, ref: str, seq: int | None, base: str = "", mark: int =
             b"data %d\n%b\n" % (len(message), message),
             b"from %b\n" % base.encode() if base else b"",
             b"deleteall\n",
-            b"" if entry.body is None else b"M 100644 inline body\ndata %d\n%b\n" % (len(entry.body), entry.body),
+            b"" if one.body is None else b"M 100644 inline body\ndata %d\n%b\n" % (len(one.body), one.body),
         )
     )
 
@@ -274,7 +294,8 @@ def _marked(git_dir: Path, stream: Iterable[bytes]) -> list[str]:
 def _fast_import(git_dir: Path, stream: Iterable[bytes], *options: str) -> None:
     """Runs ``git fast-import``; in larger writes than the commits are, which is faster."""
     words = ["git", "-c", "core.fsync=none", f"--git-dir={git_dir}", "fast-import", "--quiet", "--force", *options]
-    importer = subprocess.Popen(words, stdin=subprocess.PIPE)
+    # Otherwise the C library gives memory back after nearly each commit, and fetches it again: 60 in 100 of the time.
+    importer = subprocess.Popen(words, stdin=subprocess.PIPE, env={**os.environ, "MALLOC_TOP_PAD_": str(16 << 20)})
     assert importer.stdin is not None
     try:
         with importer.stdin as pipe:

@@ -12,6 +12,7 @@ from .logs import Entry, Log
 from .measure import Row, figure, row
 from .timing import Step
 
+_SEED = 9
 _NEW = 10
 _MOST = 20  # rounds: each makes the logs longer by ten, which the short one must not feel
 _HUB = "hub:Page-{}"
@@ -60,26 +61,23 @@ class _Asked:
         repository = bench.bare(f"log{length}.git")
         self.log: Log = bench.copy(length, repository)
         self.bindings: list[str] = []  # ids of those that are not revoked yet
-        hub = []
+        hub: list[Entry] = []
         for number in range(1, bench.sizes.group):
-            seq = self.log.count + number - 1
-            self.bindings.append(logs.identity(seq, 9))
             payload = {"members": [_HUB.format(0), _HUB.format(number)]}
-            hub.append(Entry(logs.document(seq, "binding-made", payload, self.bindings[-1])))
-        self.log.grow(hub)
-        seq = self.log.count
+            hub.append(logs.entry(self.log.count + len(hub), "binding-made", payload, _SEED))
+            self.bindings.append(hub[-1].doc["id"])
         named = {"alias": _NAME, "target": _HUB.format(0)}
-        self.log.grow([Entry(logs.document(seq, "alias-set", named, logs.identity(seq, 9)))])
+        hub.append(logs.entry(self.log.count + len(hub), "alias-set", named, _SEED))
+        self.log.grow(hub)
         bench.note(f"warming the cache of a log of {length:,}")
         quietly(*python(FOLD, repository))
 
     def grow(self, revoking: bool) -> None:
         """Ten more decisions, which no cache knows; the last revokes a binding of the large group, or does not."""
-        more = list(logs.plain(_NEW - revoking, self.log.count, seed=9))
+        more = list(logs.plain(_NEW - revoking, self.log.count, _SEED))
         if revoking:
-            seq = self.log.count + len(more)
             payload = {"decision": self.bindings.pop()}
-            more.append(Entry(logs.document(seq, "decision-revoked", payload, logs.identity(seq, 9))))
+            more.append(logs.entry(self.log.count + len(more), "decision-revoked", payload, _SEED))
         self.log.grow(more)
 
     def words(self, program: Path, question: str) -> list[str | Path]:
