@@ -243,12 +243,9 @@ def write(git_dir: Path, what: Iterable[Entry], ref: str = REF) -> Log:
 
 def intents(git_dir: Path, what: Iterable[Entry], base: str) -> list[str]:
     """Writes decisions without a place, each a commit of its own on ``base`` ("": a root); their commits."""
-    stream = (
-        # A branch each, which is a root unless it is told another beginning; git sees to no names of refs here.
-        _commit(one, f"refs/to-push/{one.doc['id']}", None, base, number)
-        for number, one in enumerate(what, 1)
-    )
-    return _marked(git_dir, stream)
+    ref = "refs/to-push"
+    begin = b"reset %b\n\n" % ref.encode()  # what comes next is a root, unless it is told what it follows
+    return _marked(git_dir, (begin + _commit(one, ref, None, base, number) for number, one in enumerate(what, 1)))
 
 
 def spaces(git_dir: Path, count: int, seed: int = 3) -> None:

@@ -153,7 +153,10 @@ class _Space:
                 process.wait()
         if any(process.returncode for process in processes):
             raise Unable("a writer failed")
-        return spent, float(sum(map(int, told)))
+        pushes = sum(map(int, told))
+        if pushes < writers * each:  # each decision takes one: the library starts git in a way that is not seen
+            raise Unable(f"{writers * each} decisions landed, and {pushes} pushes were seen")
+        return spent, float(pushes)
 
     def _commits(self, clone: Path, count: int) -> list[str]:
         """New intents in a clone. They build on nothing: a space of which its author has seen nothing yet."""
