@@ -64,7 +64,7 @@ def profile() -> None:
     from .profile import report
 
     with _folder() as top:
-        click.echo(report(_bench(top, QUICK, Teller(1))))
+        click.echo(report(_bench(top, DEFAULT, Teller(1))))
 
 
 class Teller:

@@ -20,7 +20,6 @@ from .logs import Log
 from .machine import Unable
 from .timing import Step, interleaved
 
-_TIMED = 20  # pushes that are timed as they are
 _TOLD = 5  # pushes whose imports are timed
 _NAMED = 12  # imported modules that have a line of their own
 _EXECVE = re.compile(r'^(?P<at>[\d.]+) execve\("[^"]*", \[(?P<words>.*?)\](?:\.\.\.)?, .* = 0$')
@@ -46,23 +45,24 @@ def report(bench: Bench) -> str:
     told = _telling(hook)
     client = bench.place / "client.git"
     git("init", "--quiet", "--bare", str(client))
-    chain = Log(client).grow(logs.plain(_TIMED + 3, 0, seed=4))
+    timed = bench.sizes.rounds
+    chain = Log(client).grow(logs.plain(timed + 3, 0, seed=4))
 
     def push(server: Path) -> Step:
         return lambda turn: servers.push(client, server, chain[turn])
 
-    seconds = interleaved({"hook": push(hook), "none": push(none)}, _TIMED, note=bench.note)
+    seconds = interleaved({"hook": push(hook), "none": push(none)}, timed, note=bench.note)
     parts = [measure.about(machine.facts())]
     for server, key, words in ((hook, "hook", "with the hook"), (none, "none", "without any hook")):
-        begun = trace(bench, client, server, chain[_TIMED + 1], light=True)
-        counted = trace(bench, client, server, chain[_TIMED + 2], light=False)
+        begun = trace(bench, client, server, chain[timed + 1], light=True)
+        counted = trace(bench, client, server, chain[timed + 2], light=False)
         wall = measure.shown(statistics.median(seconds[key]), "s")
-        parts += [f"One push {words}: {wall} (median of {_TIMED}, not traced)", processes(begun, counted)]
+        parts += [f"One push {words}: {wall} (median of {timed}, not traced)", processes(begun, counted)]
     said = [
         run("git", f"--git-dir={client}", "push", str(told), f"{commit}:{logs.REF}", errors_too=True)
         for commit in chain[:_TOLD]
     ]
-    parts += [f"What Python imports in the hook of one push (medians of {_TOLD})", imports(said)]
+    parts += [f"What Python imports in the hook of one push (medians of {len(said)})", imports(said)]
     return "\n\n".join(parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support import git, run
+from support import git, require, run
 
 from benchmarks import __main__ as command
-from benchmarks import logs, measure, peak
+from benchmarks import logs, measure, peak, profile
 from benchmarks.machine import Unable
 from benchmarks.measure import Row, figure, row
 from benchmarks.parts import PARTS
@@ -32,6 +33,14 @@ TINY = Sizes(
 )
 
 ROWS = 45  # of all parts, where one size of push is measured
+
+@pytest.fixture
+def kept_environment() -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
 
 # ------------------------------------------------------------------------------------------------------ arithmetic
 
@@ -196,15 +205,61 @@ def test_the_peak_of_a_program_that_is_killed_or_missing(tmp_path: Path) -> None
         peak.run([tmp_path / "nothing"])
 
 
+# --------------------------------------------------------------------------------------------------------- profile
+
+OID = "0123456789abcdef0123456789abcdef01234567"
+TRACE = f"""\
+100.000000 set_robust_list(0x7f, 24) = 0
+100.010000 execve("/usr/bin/git", ["git", "--git-dir=/tmp/x/client.git", "cat-file", "{OID}"], 0x7f /* 9 vars */) = 0
+100.020000 --- SIGCHLD {{si_signo=SIGCHLD}} ---
+100.030000 exit_group(0) = ?
+100.035000 +++ exited with 0 +++
+"""
+
+
+def test_a_trace_tells_what_ran_how_long_and_how_many_calls() -> None:
+    assert profile.parse(TRACE.splitlines()) == [profile.Process("git client.git cat-file COMMIT", 100.01, 100.035, 3)]
+    assert profile.parse(TRACE.replace("= 0", "= -1").splitlines()) == []  # a fork that became nothing
+
+
+def test_processes_are_matched_by_what_they_are() -> None:
+    one, other = profile.Process("a", 5.0, 5.5, 1), profile.Process("b", 5.25, 5.75, 1)
+    counted = [profile.Process("b", 1.0, 9.0, 70), profile.Process("a", 2.0, 3.0, 20)]
+    assert profile.processes([one, other], counted).splitlines()[2:] == [
+        "| `a` | 0.0 ms | 500.0 ms | 20 |",
+        "| `b` | 250.0 ms | 500.0 ms | 70 |",
+        "| 2 processes | | 750.0 ms | 90 |",
+    ]
+
+
+def test_imports_are_medians_of_runs() -> None:
+    said = [
+        f"remote: import time: self [us] | cumulative | imported package\n"
+        f"remote: import time:      {law} |       9000 |   coordjournal.law        \n"
+        "remote: import time:       250 |        250 | time\n"
+        for law in (1000, 3000, 8000)
+    ]
+    assert profile.imports(said).splitlines()[2:] == [
+        *("| `coordjournal.law` | 3.00 ms |", "| `time` | 0.25 ms |"),
+        *("| the package, 1 modules | 3.00 ms |", "| all 2 modules | 3.25 ms |"),
+    ]
+    with pytest.raises(Unable, match="told no import times"):
+        profile.imports(["remote: hello"])
+
+
+def test_the_profile_of_a_push(kept_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(shutil.which("strace"), "strace")
+    monkeypatch.setattr(command, "DEFAULT", TINY)
+    done = CliRunner().invoke(command.main, ["profile"])
+    assert done.exit_code == 0, done.output
+    with_hook, without = (part.split("\n\n")[1].splitlines() for part in done.stdout.split("One push ")[1:3])
+    assert sum("`git-receive-pack" in line for line in with_hook) == 1
+    assert sum("pre-receive" in line for line in with_hook) == 1 and not any("pre-receive" in line for line in without)
+    assert len(with_hook) > len(without) > 4 and not any("| ? |" in line for line in with_hook + without)
+    assert "`coordjournal.receive`" in done.stdout
+
+
 # ------------------------------------------------------------------------------------------------------ everything
-
-
-@pytest.fixture
-def kept_environment() -> Iterator[None]:
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def test_every_part_gives_its_rows_and_leaves_nothing(
