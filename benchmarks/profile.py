@@ -37,7 +37,7 @@ class Process:
 
 
 def report(bench: Bench) -> str:
-    """The tables. Raises Unable without strace."""
+    """The tables, as Markdown. Raises Unable without strace."""
     if shutil.which("strace") is None:
         raise Unable("the profile needs strace (Debian, Ubuntu: apt install strace)")
     hook = servers.with_hooks(bench, "hook.git")
@@ -52,17 +52,17 @@ def report(bench: Bench) -> str:
         return lambda turn: servers.push(client, server, chain[turn])
 
     seconds = interleaved({"hook": push(hook), "none": push(none)}, timed, note=bench.note)
-    parts = [measure.about(machine.facts())]
+    parts = [f"Measured on: {measure.about(machine.facts())}."]
     for server, key, words in ((hook, "hook", "with the hook"), (none, "none", "without any hook")):
         begun = trace(bench, client, server, chain[timed + 1], light=True)
         counted = trace(bench, client, server, chain[timed + 2], light=False)
         wall = measure.shown(statistics.median(seconds[key]), "s")
-        parts += [f"One push {words}: {wall} (median of {timed}, not traced)", processes(begun, counted)]
+        parts += [f"### One push {words}: {wall} (median of {timed}, not traced)", processes(begun, counted)]
     said = [
         run("git", f"--git-dir={client}", "push", str(told), f"{commit}:{logs.REF}", errors_too=True)
         for commit in chain[:_TOLD]
     ]
-    parts += [f"What Python imports in the hook of one push (medians of {len(said)})", imports(said)]
+    parts += [f"### What Python imports in the hook of one push (medians of {len(said)})", imports(said)]
     return "\n\n".join(parts)
 
 
@@ -146,4 +146,4 @@ def _shortened(words: str) -> str:
     """A command line for a table: without the folders of this run, and without what differs between two pushes."""
     shown = " ".join(word.strip('"') for word in words.split(", "))
     shown = re.sub(r"\b[0-9a-f]{40,64}\b", "COMMIT", shown)
-    return re.sub(r"\S*/([^/\s']+)", r"\1", shown).replace("|", "\\|")[:100]
+    return re.sub(r"\S*/([^/\s]+)", r"\1", shown.replace("'", "")).replace("|", "\\|")[:100]

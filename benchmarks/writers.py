@@ -123,19 +123,15 @@ class _Space:
 
     def append(self, writers: int, each: int, by_git: bool) -> tuple[float, float]:
         """So many writers append so many decisions each: the seconds from the first to the last, and the pushes."""
-        processes = [
-            subprocess.Popen(
-                python(_GIT, clone, " ".join(self._commits(clone, each)))
-                if by_git
-                else python(_LIBRARY, clone, str(each)),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                cwd="/",
-            )
+        programs = [
+            python(_GIT, clone, " ".join(self._commits(clone, each))) if by_git else python(_LIBRARY, clone, str(each))
             for clone in self.clones[:writers]
         ]
+        processes: list[subprocess.Popen[str]] = []
         try:
+            for words in programs:
+                pipe = subprocess.PIPE
+                processes.append(subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, cwd="/"))
             for process in processes:
                 assert process.stdout is not None
                 if process.stdout.readline() != "ready\n":
