@@ -26,7 +26,7 @@ from .refs import META, encode_space
 from .remote import Remote, environment
 from .space import Space
 from .store import GitStore
-from .sync import Moved, meta_ref, sync
+from .sync import Moved, meta_ref, read_back, sync
 from .text import is_ident, is_space
 
 if TYPE_CHECKING:
@@ -311,6 +311,13 @@ class Journal:
     def refresh(self, space: str) -> None:
         """Fetches what is new of one space, where there is a remote; errors are those of :meth:`sync`."""
         self._sync({space})
+
+    def read_back(self, space: str, landed: str) -> None:
+        """As :meth:`refresh`, and cheaper, where the remote has just said that it moved that log to ``landed``."""
+        assert self.remote is not None and isinstance(self.store, GitStore)
+        with self._lock:
+            if not read_back(self.store, self.remote, space, landed):
+                self._sync({space})
 
     def settings(self) -> Settings:
         """The limits to judge an append by: the repository's own, or those that the remote's descriptor tells."""
