@@ -301,7 +301,7 @@ class Writer:
                 continue
             commits = self._written(new, state.commit)
             try:
-                went = remote.submit(self._space.id, commits[-1])
+                went = remote.submit(self._space.id, commits[-1], commits[0] if state.commit else None)
             except (RemoteUnreachable, GitFailed):
                 # The connection, or the hook, may have broken after the push got through: only the log can tell.
                 self._read_back()
@@ -318,8 +318,9 @@ class Writer:
                 based_again = True
                 self._journal.refresh(self._space.id)  # raises JournalRewound where the log there is another one
                 continue
-            self._read_back()
-            if any(ref.startswith(INTENTS) for ref in went):
+            filed = any(ref.ref.startswith(INTENTS) for ref in went)
+            self._read_back(went[-1].commit if went and not filed else None)
+            if filed:
                 raise _Filed(commits)
             if self.known(self._space.newest(), intents, ask.same_at)[1]:
                 raise RemoteUnreachable("the server took it, but its log as it is read from here does not hold it yet")
@@ -366,7 +367,7 @@ class Writer:
                     asked_again = True
                     continue
                 try:
-                    moved = self._moved(state.commit, landed[-1].commit, stamped.objects)
+                    moved = self._moved(state.commit, landed, stamped.objects)
                 except Refused as refusal:
                     if refusal.code != "clock" or not _follows_an_expired_lease(state):
                         raise
@@ -404,21 +405,27 @@ class Writer:
             return False
         return True
 
-    def _read_back(self) -> None:
-        """Fetches what a push may have changed. Where that fails, whatever the cause, what became of it is not known:
+    def _read_back(self, landed: str | None = None) -> None:
+        """Fetches what a push may have changed; ``landed`` is where the server said that it went. Where that fails,
+        whatever the cause, what became of it is not known:
 
         Raises:
             RemoteUnreachable.
         """
         try:
-            self._journal.refresh(self._space.id)
+            if landed is None:
+                self._journal.refresh(self._space.id)
+            else:
+                self._journal.read_back(self._space.id, landed)
         except RemoteUnreachable:
             raise
         except CoordjournalError as error:
             raise RemoteUnreachable(f"what became of the push cannot be read: {error}") from error
 
-    def _moved(self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]]) -> bool:
-        """Writes the objects and moves the log, here or at the remote; False if it is not at ``old`` any more."""
+    def _moved(self, old: str | None, landed: Sequence[Landed], objects: Sequence[tuple[str, bytes]]) -> bool:
+        """Writes the objects and moves the log, here or at the remote, to the last of ``landed``; False if it is not at
+        ``old`` any more."""
+        new = landed[-1].commit
         self._store.add(objects)
         remote = self._journal.remote
         if remote is None:
@@ -426,8 +433,10 @@ class Writer:
         try:
             # A server that sequences compares and swaps under the space's lock: also where it hides refs/spaces from
             # pushes, and what is settled leaves the inbox in the same transaction.
-            submits = self._journal.sequencing()
-            pushed = self._submitted(new) if submits else remote.push(self._space.id, old, new)
+            if self._journal.sequencing():
+                pushed = self._submitted(new, landed[0].commit if old else None)
+            else:
+                pushed = remote.push(self._space.id, old, new)
         except (RemoteUnreachable, GitFailed):
             # The connection, or the hook, may have broken after the push got through: only the log can tell.
             self._read_back()
@@ -441,10 +450,10 @@ class Writer:
                 pass  # it has landed where it counts; the next sync brings it here
         return pushed
 
-    def _submitted(self, new: str) -> bool:
+    def _submitted(self, new: str, first: str | None) -> bool:
         assert self._journal.remote is not None
         try:
-            self._journal.remote.submit(self._space.id, new)
+            self._journal.remote.submit(self._space.id, new, first)
         except Refused as refusal:
             if refusal.code != "not-fast-forward":
                 raise

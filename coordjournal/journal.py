@@ -335,6 +335,15 @@ class Journal:
         """Fetches what is new of one space, where there is a remote; errors are those of :meth:`sync`."""
         self._sync({space})
 
+    def read_back(self, space: str, landed: str) -> None:
+        """As :meth:`refresh`, and cheaper, where the remote has just said that it moved that log to ``landed``."""
+        from .sync import read_back
+
+        assert self.remote is not None and isinstance(self.store, GitStore)
+        with self._lock:
+            if not read_back(self.store, self.remote, space, landed):
+                self._sync({space})
+
     def settings(self) -> Settings:
         """The limits to judge an append by: the repository's own, or those that the remote's descriptor tells."""
         with self._lock:

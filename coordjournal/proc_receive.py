@@ -10,6 +10,8 @@ import sys
 from .errors import Refused
 from .gitread import Objects, ask_config, config, environment
 from .guard import extensions, outer_environment, refuse, start, tell, undecided
+from .refs import APPEND, decode_space
+from .turn import Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,25 +60,32 @@ def answers(
     """Lands what was pushed, a ref and a commit each, and says what became of it in the lines that git expects."""
     env = environment(git_dir, outer)
     asked = ask_config(env)
-    with Objects(env) as objects:
+    spaces = {decode_space(name.removeprefix(APPEND)): (name, new) for name, new in commands}
+    turns = {space: Turn(git_dir, env, space) for space in spaces}
+    objects = Objects(env)
+    try:
         if len(commands) == 1:
             objects.ask_ahead(commands[0][1])
-        from . import admission, sequence  # while git looks up the configuration and the commit
-        from .refs import APPEND, decode_space
+            for turn in turns.values():  # the only one: it cannot come in the way of the order of several
+                turn.begin(wait=False)
+        from . import admission, sequence  # while git looks up the configuration, the commit and the refs
 
         settings = admission.Settings.from_config(config(asked))
-        spaces = {decode_space(name.removeprefix(APPEND)): (name, new) for name, new in commands}
         pushed = {space: new for space, (_, new) in spaces.items()}
         server = sequence.Server(
             git_dir, env, objects, settings, extensions(env, objects), _pusher(outer), len(commands[0][1])
         )
         try:
             admission.check_writable(settings)
-            plans = sequence.land(server, pushed, _update_hook(f"{hooks}/update"))
+            plans = sequence.land(server, pushed, turns, _update_hook(f"{hooks}/update"))
         except Refused as refusal:
             return _refusals([refusal], commands, git_dir, outer)
         except sequence.Declined as declined:
             return _refusals(declined.refusals, commands, git_dir, outer)
+    finally:
+        for turn in turns.values():
+            turn.end()
+        objects.close()
     _tell_places(plans)
     zeros = "0" * server.oid_length
     return [line for space, plan in plans.items() for line in _told(spaces[space][0], plan.reports, zeros)]

@@ -69,7 +69,7 @@ def judge(
     asked = ask_config(env)
     if len(updates) == 1 and _object(updates[0][1]):
         objects.ask_ahead(updates[0][1])
-    from . import admission, chain  # while git looks up the configuration and the commit
+    from . import admission  # while git looks up the configuration and the commit
     from .refs import APPEND
 
     settings = admission.Settings.from_config(config(asked))
@@ -91,6 +91,8 @@ def judge(
             space = _space_of(name, settings, namespace)
             if space is None:
                 continue
+            from . import chain
+
             admission.check_writable(settings)
             if not _object(new):
                 raise _deleted(chain.tip(_object(old), objects))
@@ -117,7 +119,7 @@ def _judge_append(
 ) -> None:
     """Judges what is pushed to be sequenced, as far as it does not depend on its place; :mod:`coordjournal.sequence`
     does that once the push is let in. So what is refused leaves no object behind."""
-    from . import admission, chain, intents
+    from . import admission, intents
     from .refs import APPEND, SPACES, decode_space
 
     if not _object(new):
@@ -131,6 +133,8 @@ def _judge_append(
     if not arrived:
         tip = ref(SPACES + name[len(APPEND) :], env)
         if tip != new:  # else it has landed, and whoever pushes it again has not heard so
+            from . import chain
+
             judge_step = step(space, now, settings, objects, judge_extension)
             within = bounds(space, now, settings)
             chain.judge(judge_step, tip, new, env, objects, settings.decision_bytes, within)

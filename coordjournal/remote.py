@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from . import stale
@@ -19,7 +20,8 @@ _RACE = re.compile(
     r"stale info|fetch first|non-fast-forward|needs force|failed to update ref|cannot lock ref|incorrect old value"
     r"|reference already exists|already exists|atomic push failed|failed to lock"
 )
-_WENT = re.compile(r"^[ *+=-]\t[^:]*:(?P<to>\S+)\t")
+_WENT = re.compile(r"^[ *+=-]\t[^:]*:(?P<to>\S+)\t(?:[0-9a-f]+\.\.(?P<new>[0-9a-f]+))?")
+_LACKS = re.compile(r"unpacker error|missing necessary objects")  # what stands on a commit that the server has not
 _HERE = re.compile(r"cannot lock ref|update local ref|insufficient permission|No space left|Read-only file system")
 _TOLD = re.compile(r"^remote: {3}(?P<ref>\S+) commit (?P<commit>[0-9a-f]+) Seq (?P<seq>-|\d+)\s*$")
 _WHY = re.compile(r"^remote: {3}(?P<code>[a-z-]+)(?: at (?P<place>.*?))?: (?P<what>.*?)\s*$")
@@ -32,6 +34,14 @@ class NotSequencing(CoordjournalError):
     """The server does not know ``refs/append/``."""
 
     code = "not-sequencing"
+
+
+@dataclass(frozen=True, slots=True)
+class Went:
+    """A ref that a push really moved there, and the commit that it moved to where git tells it: not of a new ref."""
+
+    ref: str
+    commit: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +80,23 @@ class Remote:
             RemoteUnreachable: with what git said.
             GitFailed: the clone cannot be written.
         """
-        specs = "".join(f"+{there}:{here}\n" for there, here in refs.items())
         stale.remove([f"{self.git_dir}/{here}.lock" for here in refs.values()])
+        self._fetch(f"+{there}:{here}\n" for there, here in refs.items())
+
+    def fetch_objects(self, space: str) -> None:
+        """Fetches what the log of ``space`` there holds, and moves no ref of the clone. Raises as :meth:`fetch` does,
+        also where there is no such log."""
+        self._fetch([f"{SPACES}{encode_space(space)}\n"])
+
+    def _fetch(self, specs: Iterable[str]) -> None:
         done = self._run(
-            *("-c", "fetch.prune=false", "-c", "remote." + self.name + ".prune=false", "-c", "gc.auto=0"),
+            *("-c", "fetch.prune=false", "-c", "remote." + self.name + ".prune=false"),
+            *("-c", "gc.auto=0", "-c", "maintenance.auto=false"),  # the second saves the process that asks the first
             # The law judges every byte of what comes, and says what is wrong where; git's check would be in its way.
             *("-c", "fetch.fsckObjects=false", "-c", "fetch.writeCommitGraph=false"),
             *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="),
             *("--stdin", "--", self.name),
-            stdin=specs,
+            stdin="".join(specs),
         )
         if done.returncode:
             here = any(_HERE.search(line) for line in done.stderr.splitlines() if not line.startswith("remote:"))
@@ -104,9 +122,12 @@ class Remote:
             return False
         raise self._declined(done)
 
-    def submit(self, space: str, new: str) -> list[str]:
-        """Hands the commit ``new``, the last of a chain of intents or of stamped commits, to the sequencer there; the
-        refs that it really went to.
+    def submit(self, space: str, new: str, first: str | None = None) -> list[Went]:
+        """Hands the commit ``new``, the last of a chain of intents or of stamped commits, to the sequencer there; where
+        it really went.
+
+        Args:
+            first: the first commit of that chain, if what it stands on is in the log there: nothing behind it is sent.
 
         Raises:
             Refused: coordjournal's hooks there refused it.
@@ -116,10 +137,16 @@ class Remote:
             GitFailed: the server declined for another reason.
         """
         ref = APPEND + encode_space(space)
-        done = self._run(
-            *("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--", self.name, f"{new}:{ref}")
-        )
+        with _nothing_behind(first) as environment:
+            done = self._run(
+                *("-c", f"core.abbrev={len(new)}", "-c", "advice.graftFileDeprecated=false"),
+                *("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no"),
+                *("--", self.name, f"{new}:{ref}"),
+                also=environment,
+            )
         if done.returncode:
+            if first is not None and _LACKS.search(_status(done)):  # it may have gone back: its hook will say so
+                return self.submit(space, new)
             error = self._declined(done)
             if isinstance(error, Refused) and error.code == "bad-ref":  # of a ref that is spelt as it should be
                 raise NotSequencing(f"{self.name} does not sequence, though its descriptor says so: {error}")
@@ -130,8 +157,8 @@ class Remote:
                 self._run("push", "--porcelain", "--quiet", "--", self.name, f":{ref}")
                 raise NotSequencing(f"{self.name} does not sequence, though its descriptor says so")
             raise error
-        found = [match["to"] for match in map(_WENT.match, done.stdout.splitlines()) if match]
-        if ref in found:
+        found = [Went(match["to"], match["new"]) for match in map(_WENT.match, done.stdout.splitlines()) if match]
+        if any(went.ref == ref for went in found):
             self._run("push", "--porcelain", "--quiet", f"--force-with-lease={ref}:{new}", "--", self.name, f":{ref}")
             raise NotSequencing(f"{self.name} does not sequence, though its descriptor says so")
         return found
@@ -156,7 +183,9 @@ class Remote:
             return refusal
         return GitFailed(f"{self.name} declined the push: {printable(status)}. {_said(done)}")
 
-    def _run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, *arguments: str, stdin: str = "", also: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
                 ["git", f"--git-dir={self.git_dir}", *arguments],
@@ -164,11 +193,33 @@ class Remote:
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
-                env=environment(),
+                env={**environment(), **(also or {})},
                 check=False,
             )
         except FileNotFoundError:
             raise GitFailed("git is not installed, or not in PATH") from None
+
+
+@contextmanager
+def _nothing_behind(first: str | None) -> Iterator[dict[str, str]]:
+    """What to add to the environment of a ``git push`` so that it sends nothing that is behind the commit ``first``.
+
+    A push takes for known to the server only what the refs there name and this clone has. In a space where others
+    append too that is nothing most of the time, and git would send the whole log each time. So it is told, for this one
+    push, that ``first`` is a root (``GIT_GRAFT_FILE``, git(1)): it walks no further; what it sends is ``first`` as it
+    is, with its parent. A git that knows no grafts sends more, that is all.
+    """
+    from tempfile import NamedTemporaryFile  # which only writers need, and have: dulwich imports it
+
+    environment: dict[str, str] = {}
+    with ExitStack() as stack:
+        if first is not None:
+            with suppress(OSError):  # no place for it: git sends more
+                file = stack.enter_context(NamedTemporaryFile(prefix="coordjournal-"))
+                file.write(first.encode() + b"\n")
+                file.flush()
+                environment["GIT_GRAFT_FILE"] = file.name
+        yield environment
 
 
 def _status(done: subprocess.CompletedProcess[str]) -> str:

@@ -26,6 +26,7 @@ from .guard import step
 from .ids import Ids, refusal_key
 from .placing import Appender, place
 from .refs import APPEND, INTENTS, SPACES, encode_space
+from .turn import Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
     from .intents import Intent
 
 NOBODY = "coordjournal"  # appends where the server does not know who pushes
-LOCKS = "coordjournal/locks"
 _IDS = "coordjournal/ids"
-_LOCK_SECONDS = 120
 _TRIES = 100
 _WAIT = "15000"  # ms that git waits for the lock of a ref
 _ARRIVAL_DIGITS = 16
@@ -76,9 +75,23 @@ class Plan:
 
 
 class Server:
-    """A repository as the sequencer sees it. ``pusher`` commits what it stamps."""
+    """A repository as the sequencer sees it. ``pusher`` commits what it stamps.
 
-    __slots__ = ("env", "git_dir", "judge_extension", "objects", "oid_length", "pusher", "settings")
+    ``unpacking`` and ``moving`` are gits that wait for the objects and the moves of a plan while it is made: a start
+    takes 1 ms. Whoever is killed leaves nothing half done by them: both do nothing where their input just ends.
+    """
+
+    __slots__ = (
+        "env",
+        "git_dir",
+        "judge_extension",
+        "moving",
+        "objects",
+        "oid_length",
+        "pusher",
+        "settings",
+        "unpacking",
+    )
 
     def __init__(
         self,
@@ -97,6 +110,16 @@ class Server:
         self.judge_extension = judge_extension
         self.pusher = pusher
         self.oid_length = oid_length
+        self.unpacking: packing.Unpacking | None = None
+        self.moving: Child | None = None
+
+    def close(self) -> None:
+        """Ends the gits that were not needed."""
+        if self.unpacking is not None:
+            self.unpacking.stop()
+        if self.moving is not None:
+            self.moving.stop()
+        self.unpacking = self.moving = None
 
 
 class Declined(Exception):
@@ -108,11 +131,15 @@ class Declined(Exception):
 
 
 def land(
-    server: Server, pushed: "Mapping[str, str]", approve: "Callable[[Moved], None] | None" = None
+    server: Server,
+    pushed: "Mapping[str, str]",
+    turns: "Mapping[str, Turn]",
+    approve: "Callable[[Moved], None] | None" = None,
 ) -> "dict[str, Plan]":
     """Gives what was pushed its places: space to the commit that was pushed to it.
 
     Args:
+        turns: at each of the spaces. They may have begun, if it is one space only; they have ended afterwards.
         approve: asked about each ref that gets a new value, of a log or of the inbox, before it does; raises Refused.
             The repository's own ``update`` hook.
 
@@ -121,15 +148,15 @@ def land(
         GitFailed: the repository cannot be written to.
     """
     spaces = sorted(pushed, key=encode_space)  # always the same order, so that two pushes never wait for each other
-    held: list[int] = []
     known: dict[str, Ids] = {}
     try:
         for space in spaces:
-            held.append(_locked(server.git_dir, space))
+            turns[space].begin()
             known[space] = Ids(f"{server.git_dir}/{_IDS}/{encode_space(space)}", server.env, server.oid_length)
         for _ in range(_TRIES):
-            plans = _planned(server, spaces, pushed, known)
-            packing.write(_once(plans), server.env, server.oid_length)
+            plans = _planned(server, spaces, pushed, known, turns)
+            begun, server.unpacking = server.unpacking, None
+            packing.write(_once(plans), server.env, server.oid_length, begun)
             moves = [move for plan in plans.values() for move in plan.moves]
             if approve is not None:
                 for space, plan in plans.items():
@@ -147,20 +174,25 @@ def land(
                 continue  # all has landed, and the index catches up next time
         return plans
     finally:
+        server.close()
         for ids in known.values():
             ids.close()
-        for descriptor in held:
-            posix.close(descriptor)
+        for turn in turns.values():
+            turn.end()
 
 
 def _planned(
-    server: Server, spaces: "list[str]", pushed: "Mapping[str, str]", known: "dict[str, Ids]"
+    server: Server,
+    spaces: "list[str]",
+    pushed: "Mapping[str, str]",
+    known: "dict[str, Ids]",
+    turns: "Mapping[str, Turn]",
 ) -> "dict[str, Plan]":
     plans: dict[str, Plan] = {}
     refusals = []
     for space in spaces:
         try:
-            plans[space] = _plan(server, space, pushed[space], known[space])
+            plans[space] = _plan(server, space, pushed[space], known[space], turns[space])
         except Refused as refusal:
             refusals.append(_named(refusal, space, pushed[space]))
     if refusals:
@@ -168,11 +200,14 @@ def _planned(
     return plans
 
 
-def _plan(server: Server, space: str, new: str, ids: Ids) -> Plan:
+def _plan(server: Server, space: str, new: str, ids: Ids, turn: Turn) -> Plan:
     now = int(time.time())
     arrived, base = intents.read(space, new, server.objects, server.env, now, server.settings, server.judge_extension)
-    oid, inbox = _refs(server, space)
+    oid, inbox = turn.refs()
     tip = _tip(server, oid)
+    lease = trailer.read(tip.lease) if tip else None
+    is_held = lease is not None and tip is not None and lease.in_force(max(now, tip.appended))
+    _start(server, writes=bool(arrived) and not is_held)
     ids.bring_to(oid)
     if not arrived:
         return _stamped(server, space, new, tip, ids, inbox, now)
@@ -184,8 +219,8 @@ def _plan(server: Server, space: str, new: str, ids: Ids) -> Plan:
             "fetch, and base them on the tip of this space, or on nothing",
         )
     fresh, landed = _told_apart(server, arrived, ids, inbox)
-    lease = trailer.read(tip.lease) if tip else None
-    if lease is not None and tip is not None and lease.in_force(max(now, tip.appended)):
+    if is_held:
+        assert lease is not None and tip is not None
         plan = _filed(server, space, tip, fresh, lease, inbox)
     else:
         plan = _sequenced(server, space, tip, fresh, ids, inbox, now)
@@ -313,28 +348,6 @@ def _stamped(
 
 
 # -- intents -------------------------------------------------------------------------------------------------------
-
-
-def _refs(server: Server, space: str) -> "tuple[str | None, dict[str, tuple[str, str]]]":
-    """The tip of a log, and its inbox in the order of arrival: the id of each intent, its ref and its commit.
-
-    ``cat-file`` would also find a tip in refs/heads/refs/spaces/, where anybody may have had a branch.
-    """
-    log = SPACES + encode_space(space)
-    folder = f"{INTENTS}{encode_space(space)}/"
-    child = Child(["for-each-ref", "--format=%(objectname) %(refname)", log, folder], server.env)
-    tip = None
-    waiting: dict[str, tuple[str, str]] = {}
-    for line in child.out.read().decode("utf-8", "surrogateescape").splitlines():
-        oid, _, name = line.partition(" ")
-        if name == log:
-            tip = oid
-        arrival, _, id = name[len(folder) :].partition("-")
-        if name.startswith(folder) and arrival.isdigit():
-            waiting.setdefault(id, (name, oid))
-    if child.wait() != 0:
-        raise child.failed()
-    return tip, waiting
 
 
 def _told_apart(
@@ -472,6 +485,17 @@ def _commit(server: Server, oid: str) -> Commit:
     return parse(*found)
 
 
+def _start(server: Server, writes: bool) -> None:
+    """Starts the gits that the plan will need, so that they have started when it is made."""
+    if writes and server.unpacking is None:
+        server.unpacking = packing.Unpacking(server.env)
+    if server.moving is None:
+        env = {**server.env, "GIT_COMMITTER_NAME": server.pusher, "GIT_COMMITTER_EMAIL": "coordjournal"}
+        patience = ["-c", f"core.filesRefLockTimeout={_WAIT}", "-c", f"core.packedRefsTimeout={_WAIT}"]
+        move = ["update-ref", "-m", "coordjournal: append", "--create-reflog", "--stdin"]
+        server.moving = Child([*patience, *move], env)
+
+
 def _namer(oid_length: int) -> "Any":
     return lambda kind, content: packing.name(kind, content, oid_length)
 
@@ -505,9 +529,8 @@ def _transaction(moves: "list[Moved]", server: Server) -> bool:
         GitFailed: git cannot move them: a lock was left behind, the disk is full, a hook is against it.
     """
     _unlock(moves, server.git_dir)
-    env = {**server.env, "GIT_COMMITTER_NAME": server.pusher, "GIT_COMMITTER_EMAIL": "coordjournal"}
-    patience = ["-c", f"core.filesRefLockTimeout={_WAIT}", "-c", f"core.packedRefsTimeout={_WAIT}"]
-    child = Child([*patience, "update-ref", "-m", "coordjournal: append", "--create-reflog", "--stdin"], env)
+    child, server.moving = server.moving, None
+    assert child is not None
     nothing = "0" * server.oid_length
     # Until "commit" comes git drops it all at the end of its input, so that whoever kills us leaves nothing half done.
     lines = ["start"]
@@ -542,55 +565,3 @@ def _unlock(moves: "list[Moved]", git_dir: str) -> None:
         except OSError:
             continue  # there is none yet
     stale.remove([*locks, f"{git_dir}/packed-refs.lock", f"{git_dir}/packed-refs.new"])
-
-
-def _locked(git_dir: str, space: str) -> int:
-    """The descriptor of the space's lock, which goes with it, or with the process."""
-    import fcntl
-    from _signal import SIGALRM, alarm, signal  # type: ignore[import-not-found]  # signal imports enum, 5 ms
-
-    path = f"{git_dir}/{LOCKS}/{encode_space(space)}"
-    try:
-        descriptor = _opened(path)
-    except OSError as error:
-        raise GitFailed(f"cannot lock {path}: {error.strerror}") from None
-
-    def late(*_: object) -> None:
-        raise GitFailed(f"another push to this space has not ended for {_LOCK_SECONDS} s ({path} is its lock)")
-
-    before = signal(SIGALRM, late)
-    alarm(_LOCK_SECONDS)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except BaseException:
-        posix.close(descriptor)
-        raise
-    finally:
-        alarm(0)
-        signal(SIGALRM, before)
-    return descriptor
-
-
-def _opened(path: str) -> int:
-    """Opens a lock that everybody who may push can open: to read it is enough for a lock.
-
-    What is made has the mode of the folder above from the first moment, whatever the umask of the account that pushes.
-    """
-    flags = posix.O_RDONLY | posix.O_CREAT | posix.O_CLOEXEC
-    folder = path.rpartition("/")[0]
-    above = folder.rpartition("/")[0]
-    before = posix.umask(0)
-    try:
-        for made in (above, folder):
-            try:
-                posix.stat(made)
-            except FileNotFoundError:
-                mode = posix.stat(made.rpartition("/")[0]).st_mode & 0o7777
-                try:
-                    posix.mkdir(made, mode & 0o777)
-                    posix.chmod(made, mode)
-                except FileExistsError:
-                    pass
-        return posix.open(path, flags, posix.stat(folder).st_mode & 0o664)
-    finally:
-        posix.umask(before)

@@ -59,6 +59,29 @@ def sync(store: GitStore, remote: Remote, wanted: Collection[str] | None = None)
                 return moved
 
 
+def read_back(store: GitStore, remote: Remote, space: str, new: str) -> bool:
+    """Brings one log up to the commit ``new``, to which the remote has just moved it: one conversation, at a cost that
+    does not depend on how many spaces there are. False if that is not all there is to do, so that :func:`sync` must.
+
+    Raises:
+        RemoteUnreachable: git cannot read the remote.
+        UnsupportedVersion: a new decision there is of a later format.
+        GitFailed: the clone cannot be written.
+    """
+    with _one_at_a_time(Path(store.git_dir)):
+        old = store.tip(space)
+        if old == new:
+            return True
+        remote.fetch_objects(space)
+        if store.resolve(new) is None:
+            return False
+        try:
+            _checked(store, space, old, new)
+        except (JournalRewound, UnlawfulLog):
+            return False  # it may be behind what another process has fetched meanwhile; sync tells
+        return store.move(space, old, new, "sync")
+
+
 def _attempt(store: GitStore, remote: Remote, wanted: Collection[str] | None) -> list[Moved] | None:
     """One sync; None if an append moved a log here while it ran, so that the transaction could not be made."""
     here = store.tips()  # first: a log that an append makes while the remote is asked is not one that the remote lost

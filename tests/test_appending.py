@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,12 @@ def name(target: str) -> AliasSet:
     return AliasSet("Home", target)
 
 
+def appended_by_others(path: Path, count: int) -> None:
+    with Journal.open(path) as server:
+        for number in range(count):
+            server.space("garden").append(name(f"others:{number}"), actor="bob")
+
+
 # -- the ways --------------------------------------------------------------------------------------------------------
 
 
@@ -153,6 +160,82 @@ def test_the_ways_of_a_sha_256_repository(bare: Bare, tmp_path: Path) -> None:
         assert garden.wait(queued.value.intents[0].decision.id) == landed
         assert garden.body(landed) == b"a note"
     assert verified(path)
+
+
+@pytest.mark.parametrize("way", ["sequencer", "compare-and-swap"])
+def test_what_is_sent_does_not_grow_with_the_log(
+    sequencer: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where others have appended meanwhile, so that nothing that the server names is known here."""
+    appended_by_others(sequencer, 40)
+    git(sequencer, "config", "receive.maxInputSize", "2k")
+    run = Remote._run
+    sent: list[str] = []
+
+    def overtaken(self: Remote, *words: str, **more: Any) -> Any:
+        if "push" in words:
+            if not sent:
+                appended_by_others(sequencer, 1)
+            sent.append(words[-1])
+        return run(self, *words, **more)
+
+    monkeypatch.setattr(Remote, "_run", overtaken)
+    [clone] = clones(sequencer, "clone")
+    with clone:
+        landed = clone.space("garden").append(HOME, actor="alice", when=None if way == "sequencer" else bool)
+        assert landed.seq == 41
+        assert len(sent) == (1 if way == "sequencer" else 2)
+        size = git(Path(clone.store.git_dir), "cat-file", "-s", sent[0].partition(":")[0])  # type: ignore[union-attr]
+        assert int(size) < 1000 < 2048
+    assert verified(sequencer)
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_sequenced_append_has_two_conversations(
+    sequencer: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """What the push reports is fetched, and nothing is listed, so that the number of spaces costs nothing."""
+    talks: list[str] = []
+    run = Remote._run
+
+    def noted(self: Remote, *words: str, **more: Any) -> Any:
+        talks.append(next(word for word in words if word in ("push", "fetch", "ls-remote")))
+        return run(self, *words, **more)
+
+    [clone] = clones(sequencer, "clone")
+    with clone:
+        garden = clone.space("garden")
+        garden.append(HOME, actor="alice")
+        appended_by_others(sequencer, others)
+        monkeypatch.setattr(Remote, "_run", noted)
+        assert garden.append(name("s:1"), actor="alice").seq == others + 1
+        assert talks == ["push", "fetch"]
+        assert garden.state().resolve("Home") == "s:1"
+        assert clone.sync() == []
+    assert git(Path(str(clone.store.git_dir)), "for-each-ref", "refs/coordjournal-incoming") == ""  # type: ignore[union-attr]
+
+
+def test_a_landing_that_is_reported_of_another_log_is_a_rewind(
+    sequencer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is replaced between the push and what is fetched after it."""
+    [clone] = clones(sequencer, "clone")
+    with clone:
+        garden = clone.space("garden")
+        known = [garden.append(name(f"s:{number}"), actor="alice").commit for number in range(3)][-1]
+        submit = Remote.submit
+
+        def replaced(self: Remote, *given: Any) -> Any:
+            went = submit(self, *given)
+            git(sequencer, "update-ref", "refs/spaces/garden", f"{known}~1")
+            return went
+
+        monkeypatch.setattr(Remote, "submit", replaced)
+        with pytest.raises((JournalRewound, Queued)) as error:
+            garden.append(name("s:3"), actor="alice")
+        assert "backwards" in str(error.value)
+        assert garden.state(at=2).commit == known
+        assert git(Path(str(clone.store.git_dir)), "rev-parse", "refs/coordjournal/origin/garden") == known  # type: ignore[union-attr]
 
 
 def test_a_precondition_goes_past_the_sequencer(
@@ -659,6 +742,27 @@ def test_a_server_that_went_back_rejects_nothing_for_good(sequencer: Path) -> No
         clone.sync()
         assert waiting(clone) == []
     assert targets(sequencer) == ["s:0", "s:1", "s:2", "s:3"]
+
+
+def test_a_server_that_was_restored_and_lacks_what_is_known_here(sequencer: Path) -> None:
+    """It has not even the objects of what it has lost. No intent lands on what is left, which would fork the log; what
+    is stamped on the lost decisions brings them back."""
+    [clone] = clones(sequencer, "clone")
+    with clone:
+        garden = clone.space("garden")
+        garden.append(name("s:0"), actor="alice")
+        backup = shutil.copytree(sequencer, sequencer.parent / "backup.git")
+        for number in (1, 2):
+            garden.append(name(f"s:{number}"), actor="alice")
+        shutil.rmtree(sequencer)
+        backup.rename(sequencer)
+        before = git(sequencer, "for-each-ref")
+        with pytest.raises(JournalRewound):
+            garden.append(name("s:3"), actor="alice", queue=False)
+        assert git(sequencer, "for-each-ref") == before
+        assert garden.append(name("s:4"), actor="alice", when=bool).seq == 3
+    assert targets(sequencer) == ["s:0", "s:1", "s:2", "s:4"]
+    assert verified(sequencer)
 
 
 def test_a_takeover_waits_for_the_clock_of_the_server(sequencer: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ LAYERS: list[set[str]] = [
     {"space"},
     {"journal"},
     {"transfer"},
-    {"guard", "ids", "intents", "packing"},
+    {"guard", "ids", "intents", "packing", "turn"},
     {"sequence"},
     {"receive", "proc_receive"},
     {"install"},

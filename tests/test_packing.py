@@ -104,6 +104,22 @@ def test_a_log_passes_fsck(tmp_path: Path, object_format: str, count: int) -> No
     assert len(packs) == (count > packing._LOOSE_AT_MOST)
 
 
+@pytest.mark.parametrize("count", [0, FEW, MANY])
+def test_a_git_that_was_started_ahead_takes_a_few_and_ends_in_any_case(tmp_path: Path, count: int) -> None:
+    env = repository(tmp_path / "new.git", "sha1")
+    begun = packing.Unpacking(env)
+    objects = [("blob", b"%d" % number) for number in range(count)]
+    packing.write(objects, env, 40, begun)
+    with Objects(env) as read:
+        assert all(read.read(packing.name(*one, 40), "blob") for one in objects)
+    packs = [name for name in files(tmp_path / "new.git" / "objects") if name.endswith(".pack")]
+    assert len(packs) == (count == MANY)
+    with pytest.raises(ChildProcessError):  # it has ended, and was waited for
+        os.waitpid(begun.process._pid, 0)
+    with pytest.raises(OSError):
+        os.fstat(begun.writer)
+
+
 @pytest.mark.parametrize("object_format", ["sha1", "sha256"])
 def test_names_are_those_of_git(tmp_path: Path, object_format: str) -> None:
     repository(tmp_path / "new.git", object_format)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -291,14 +292,14 @@ def test_a_sequencer_says_where_it_put_what_it_got(bare: Bare, client: Path) -> 
     path = bare()
     remote = to(client, path)
     one = intent(client)
-    assert remote.submit("garden", one) == ["refs/spaces/garden"]
+    assert [went.ref for went in remote.submit("garden", one)] == ["refs/spaces/garden"]
     tip = git(path, "rev-parse", "refs/spaces/garden")
-    assert remote.submit("garden", one) == ["refs/spaces/garden"]
+    assert [went.ref for went in remote.submit("garden", one)] == ["refs/spaces/garden"]
     assert git(path, "rev-parse", "refs/spaces/garden") == tip
     assert remote.waiting("garden") == {}
     with Journal.open(path) as server, server.space("garden").lease("node-a", ttl=300):
         two = intent(client)
-        [ref] = remote.submit("garden", two)
+        [(ref, _)] = map(astuple, remote.submit("garden", two))
         assert ref.startswith("refs/intents/garden/")
         assert remote.waiting("garden") == {ref: two}
         assert remote.waiting("gard") == remote.waiting("other") == {}

@@ -30,7 +30,7 @@ from pushing import (
 )
 from servers import git_daemon, http_server
 
-from coordjournal import verify
+from coordjournal import intents, verify
 from coordjournal.store import GitStore
 
 APPEND = "refs/append/garden"
@@ -1051,7 +1051,7 @@ def test_a_lock_that_nobody_gives_back(server: Server, author: Author) -> None:
     import fcntl
 
     landed(server, author, f"{author.intent()}:{APPEND}")
-    server.before("proc-receive", "from coordjournal import sequence\nsequence._LOCK_SECONDS = 1\n")
+    server.before("proc-receive", "from coordjournal import turn\nturn._LOCK_SECONDS = 1\n")
     with open(server.path / "coordjournal" / "locks" / "garden") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         pushed = author.push(server, f"{author.intent()}:{APPEND}")
@@ -1144,8 +1144,10 @@ def test_many_at_once_land_as_a_pack(server: Server, author: Author) -> None:
 
 def test_more_than_a_hook_can_hold_is_refused(server: Server, author: Author) -> None:
     """A pack of a megabyte may hold gigabytes of decisions."""
-    server.set("coordjournal.maxDecisionBytes", "16m")
-    chain = author.intents(6, document={"reason": "x" * 12 * 1024 * 1024})
+    assert intents._MOST_BYTES == 64 * 1024 * 1024
+    server.before("pre-receive", "from coordjournal import intents\nintents._MOST_BYTES = 50 * 1024\n")
+    assert landed(server, author, f"{author.intents(5, document={'reason': 'x' * 9000})[-1]}:{APPEND}")
+    chain = author.intents(6, document={"reason": "x" * 9000})
     assert refused(server, author, f"{chain[-1]}:{APPEND}") == [(APPEND, chain[-1], "too-large")]
 
 

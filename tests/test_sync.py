@@ -188,6 +188,33 @@ def test_a_checkpoint_that_is_ahead_of_the_log_is_a_rewind(server: Journal, path
         list(again.changes(after=checkpoint))
 
 
+def test_what_another_process_has_fetched_already_is_read_back(
+    server: Journal, clone: Journal, path: Path
+) -> None:
+    """One commit that is known, one that is behind the tip here, one that came meanwhile, one that is not there."""
+    assert isinstance(clone.store, GitStore) and clone.remote is not None
+    old = tip(path)
+    assert sync.read_back(clone.store, clone.remote, "garden", old)
+    before = refs(clone)
+    for commit in (git(path, "rev-parse", f"{old}~1"), "1" * 40):
+        assert not sync.read_back(clone.store, clone.remote, "garden", commit)
+        assert refs(clone) == before
+    fill(server, "garden", 1)
+    new = tip(path)
+    fill(server, "garden", 1)
+    assert sync.read_back(clone.store, clone.remote, "garden", new)
+    assert clone.store.tip("garden") == new
+    assert told(clone.sync()) == [("garden", 4)]
+
+
+def test_a_commit_that_breaks_the_law_is_not_read_back(clone: Journal, path: Path) -> None:
+    assert isinstance(clone.store, GitStore) and clone.remote is not None
+    before = refs(clone)
+    git(path, "update-ref", "refs/spaces/garden", wrong_seq(path))
+    assert not sync.read_back(clone.store, clone.remote, "garden", tip(path))
+    assert refs(clone) == before
+
+
 # -- a remote that went wrong ----------------------------------------------------------------------------------------
 
 
