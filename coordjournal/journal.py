@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from .locking import Lock
 from .memory import MemoryStore
 from .outbox import Outbox
 from .refs import META, encode_space
-from .remote import Remote, environment
+from .remote import Remote, environment, overwrites_logs
 from .space import Space
 from .store import GitStore
 from .sync import Moved, meta_ref, sync
@@ -74,6 +75,8 @@ class Journal:
         remote: where appends go to; None where the logs themselves are here.
         extensions: plug-ins by extension type.
         outbox: where appends of a clone are stored until they have landed; None where the logs themselves are here.
+        mirror_of: the URL from which the next fetch overwrites the logs here, so that nothing is appended here; empty
+            where there is none.
     """
 
     def __init__(
@@ -84,9 +87,11 @@ class Journal:
         spaces: Collection[str] | None = None,
         appender: str | None = None,
         extensions: Mapping[str, ExtensionFold] | None = None,
+        mirror_of: str = "",
     ) -> None:
         self.store = store
         self.remote = remote
+        self.mirror_of = mirror_of
         self.extensions = load_extensions() if extensions is None else extensions
         self._wanted = None if spaces is None else frozenset(spaces)
         self._appender = appender
@@ -114,7 +119,7 @@ class Journal:
 
         A bare repository holds the logs themselves: appends go straight into it, under the same law as a push. In any
         other repository the logs are those of its remote (``coordjournal.remote``, ``origin`` by default): appends
-        are pushed there, and :meth:`sync` fetches.
+        are pushed there, and :meth:`sync` fetches. A mirror (``git clone --mirror``) is only read.
 
         Args:
             appender: who commits (an ident): by default ``coordjournal.appender`` of the git configuration, else
@@ -129,7 +134,8 @@ class Journal:
         name = config.get("coordjournal.remote", [""])[-1] or ("" if bare else "origin")
         chosen = appender or _default_appender(config)
         if not name:
-            return cls(GitStore(git_dir), appender=chosen, extensions=extensions)
+            mirrored = _mirrored(git_dir, config)
+            return cls(GitStore(git_dir), appender=chosen, extensions=extensions, mirror_of=mirrored)
         if f"remote.{name}.url" not in config:
             raise NotAJournal(
                 f"{path} has no remote {name!r} to append to: `coordjournal clone URL DIR` makes a clone, "
@@ -386,9 +392,16 @@ class Journal:
     def _read_settings(self) -> Settings:
         if self.remote is None or isinstance(self.store, MemoryStore):
             try:
-                return self.store.settings()
+                settings = self.store.settings()
             except ValueError as error:
                 raise CoordjournalError(f"the repository's configuration: {error}") from None
+            if self.mirror_of:
+                settings.read_only = True
+                settings.primary = (
+                    f"{self.mirror_of}, for a fetch from there overwrites the logs of this mirror: "
+                    f"`coordjournal clone {self.mirror_of} DIR` makes a clone to append in"
+                )
+            return settings
         described = descriptor.read(self.store, meta_ref(self.remote.name))
         return Settings() if described is None else descriptor.settings_of(described)
 
@@ -412,6 +425,17 @@ def _config(git_dir: Path) -> dict[str, list[str]]:
         key, _, value = item.partition("\n")
         found.setdefault(key, []).append(value)
     return found
+
+
+def _mirrored(git_dir: Path, config: Mapping[str, Sequence[str]]) -> str:
+    """The URL of the remote whose refspec lets a fetch overwrite the logs of this bare repository; empty if there is
+    none, or if hooks were installed, which make the logs this repository's own (a mirror that became the server)."""
+    if (git_dir / "coordjournal" / "installed.json").exists():
+        return ""
+    for key, values in config.items():
+        if re.fullmatch(r"remote\..*\.fetch", key) and any(map(overwrites_logs, values)):
+            return config.get(key.removesuffix("fetch") + "url", [""])[-1]
+    return ""
 
 
 def _default_appender(config: Mapping[str, Sequence[str]]) -> str | None:

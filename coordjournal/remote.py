@@ -54,6 +54,12 @@ def environment() -> dict[str, str]:
     return {**{key: value for key, value in os.environ.items() if key not in _LOCAL}, "LC_ALL": "C", "LANGUAGE": ""}
 
 
+def overwrites_logs(refspec: str) -> bool:
+    """Whether a fetch by this refspec moves logs that are kept as on a server, as every fetch into a mirror does."""
+    to = refspec.partition(":")[2]
+    return to.startswith(SPACES) or (to.endswith("*") and SPACES.startswith(to[:-1]))
+
+
 class NotSequencing(CoordjournalError):
     """The server does not know ``refs/append/``."""
 
@@ -102,8 +108,9 @@ class Remote:
             *("-c", "fetch.prune=false", "-c", "remote." + self.name + ".prune=false", "-c", "gc.auto=0"),
             # The law judges every byte of what comes, and says what is wrong where; git's check would be in its way.
             *("-c", "fetch.fsckObjects=false", "-c", "fetch.writeCommitGraph=false"),
-            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="),
-            *("--stdin", "--", self.name),
+            # A log is only whole with its trees and attachments: the filter of a partial clone is for the rest.
+            *("fetch", "--quiet", "--no-filter", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
+            *("--refmap=", "--stdin", "--", self.name),
             stdin=specs,
         )
         if done.returncode:
