@@ -246,3 +246,10 @@ def test_a_mirror_that_got_hooks_is_a_server(server: Path, prefix: str) -> None:
     install.install(str(place), prefix=prefix)
     with Journal.open(place) as journal:
         assert journal.space("garden").append(AliasSet("x", "s:X"), actor="alice").seq == 8
+
+
+def test_a_bare_clone_is_a_repository_of_its_own_without_the_logs(server: Path) -> None:
+    place = made("clone --bare URL c", server)
+    assert "no space has a log here yet" in cj("-C", place, "spaces").out
+    with Journal.open(place) as journal:
+        assert journal.space("garden").append(AliasSet("x", "s:X"), actor="alice").seq == 0
