@@ -35,7 +35,7 @@ from .errors import (
     RemoteUnreachable,
     WouldBeVoid,
 )
-from .index import VOID_REASONS, Index
+from .index import VOID_REASONS
 from .locking import Lock
 from .outbox import Entry, Outbox
 from .refs import INTENTS
@@ -372,7 +372,7 @@ class Writer:
                         raise
                     too_early, moved = refusal, False  # by the server's clock it has not expired yet
                 if moved:
-                    self._space.take_own(state, landed, stamped.commits)
+                    self._space.take_own(state, landed, landed[-1].commit)
                     if held is not None and since is not None:
                         held.renewed_by(read(landed[-1].lease), since)
                     done.update((item.decision.id, item) for item in landed)
@@ -577,18 +577,16 @@ class Writer:
             reason = state.would_be_void(docs[0])
             what = "it"
         else:
-            void = next((item for item in self.after(state, landed).void if item.seq > state.seq), None)
-            reason = void.reason if void else None
-            what = f"the decision {void.id}" if void else ""
+            after = self.after(state, landed)
+            void = next((item for item in landed if after.void_reason(item.seq) is not None), None)
+            reason = after.void_reason(void.seq) if void else None
+            what = f"the decision {void.decision.id}" if void else ""
         if reason is not None:
             raise WouldBeVoid(reason, f"{what} would have no effect: {VOID_REASONS[reason]}")
 
     def after(self, state: CoordinationState, landed: Sequence[Landed]) -> CoordinationState:
         """The state once ``landed`` has landed on ``state``."""
-        index = Index(self._space.id, self._journal.extensions)
-        index.extend(state.records())
-        index.extend(map(Landed.record, landed))
-        return CoordinationState(index)
+        return state.after(map(Landed.record, landed))
 
 
 def _let_go(id: str, why: str) -> Refused:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from . import descriptor, log
 from .admission import Settings
 from .appending import Sent
-from .cache import FoldCache
 from .decision import Landed
 from .errors import CoordjournalError, GitFailed, JournalRewound, NotAJournal
 from .extensions import ExtensionFold, load_extensions
@@ -206,6 +205,8 @@ class Journal:
 
     def close(self) -> None:
         """Ends the git processes and closes the files that this journal holds open."""
+        for space in list(self._spaces.values()):
+            space.close()
         self.store.close()
 
     def __enter__(self) -> Journal:
@@ -362,11 +363,11 @@ class Journal:
                 self._judge = Extensions(descriptor.declared(self.store, ref))
             self._judge.judge(kind, payload)
 
-    def cache(self, space: str) -> FoldCache | None:
-        """The cache of a space's records, None in memory."""
+    def projection_path(self, space: str) -> str | None:
+        """Where the projection of a space's log is kept; None in memory."""
         if isinstance(self.store, MemoryStore):
             return None
-        return FoldCache(Path(self.store.git_dir) / "coordjournal" / "fold" / f"{encode_space(space)}.jsonl")
+        return f"{self.store.git_dir}/coordjournal/fold/{encode_space(space)}.sqlite"
 
     def _sync(self, wanted: Collection[str] | None) -> Sequence[Moved]:
         if self.remote is None:

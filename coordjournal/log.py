@@ -59,34 +59,20 @@ def landed(seq: int, read: Record) -> Landed:
     return Landed(seq, commit, appended, appender, Decision.from_json(doc), lease)
 
 
-def line_of(raw: bytes) -> bytes:
-    """The JSON line of a decision commit."""
-    return raw.split(b"\n\n", 3)[2]
-
-
-def continuing(
-    commits: Iterable[tuple[str, bytes]], base: str | None, space: str, tip: str, lines: list[bytes] | None = None
-) -> list[Record]:
+def continuing(commits: Iterable[tuple[str, bytes]], base: str | None, space: str, tip: str) -> list[Record]:
     """The records of commits that come newest first and must go on from ``base``, oldest first.
-
-    ``lines`` is extended by their JSON lines, in the same order.
 
     Raises:
         JournalRewound: they do not go on from ``base``.
     """
     records: list[Record] = []
-    new_lines: list[bytes] = []
     root = b""
     for oid, raw in commits:
         records.append(record(oid, raw))
-        if lines is not None:
-            new_lines.append(line_of(raw))
         root = raw
     if not records or parent_of(root) != base:
         raise JournalRewound(space, base or "nothing", tip)
     records.reverse()
-    if lines is not None:
-        lines += reversed(new_lines)
     return records
 
 

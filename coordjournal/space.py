@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import inbox, log
@@ -33,8 +35,10 @@ from .timestamp import seconds
 
 if TYPE_CHECKING:
     from .journal import Journal
+    from .projection import Projection
 
-_CACHED_STEP = 256  # so many new records are worth a write to the cache
+_PROJECTED = 256  # so many decisions are worth a write to the projection
+_PART = 4096  # decisions that are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,13 @@ class Space:
         """Forgets what was read of the log. States that were handed out keep the index they look at."""
         self._index = Index(self.id, self.journal.extensions)
         self._tip: str | None = None
-        self._cache = self.journal.cache(self.id)
-        self._uncached: list[bytes] = []  # the JSON lines of what the cache does not hold yet
+        self._projection: Projection | None = None
+        self._kept = 0  # so many decisions are where they are to stay for now: in the projection, or in memory
+
+    def close(self) -> None:
+        """Closes the file of the projection; a question opens it again."""
+        if self._projection is not None:
+            self._projection.close()
 
     def __repr__(self) -> str:
         return f"<Space {self.id}>"
@@ -423,6 +432,7 @@ class Space:
             tip = self._store.tip(self.id)
             if tip != self._tip:
                 self._catch_up(tip)
+            self._project()
             return CoordinationState(self._index)
 
     def _catch_up(self, tip: str | None) -> None:
@@ -430,23 +440,42 @@ class Space:
         if tip is None:
             raise JournalRewound(self.id, self._tip or "", None)
         with log.garbage_collection_paused():
-            if self._tip is None and self._cache is not None:
-                self._take_cached(tip)
-            if tip != self._tip:
-                self._grow(self._read(tip, self._tip), tip)
-        if self._cache is not None and len(self._uncached) >= _CACHED_STEP:
-            if not self._cache.extend(self._index.records[self._cache.count :], self._uncached):
-                self._cache = None  # not writable: go on without
-            self._uncached.clear()
+            first = self._tip is None
+            if first:
+                self._open_projection(tip)
+            try:
+                self._read_on(tip)
+            except (JournalRewound, GitFailed):
+                newer = self._store.tip(self.id)
+                if newer is not None and newer != tip:
+                    self._read_on(newer)  # another process was that much faster
+                elif first and self._projection is not None:
+                    self._projection.drop()  # of another log, or of one that was rewound
+                    self._start_over()
+                    self._open_projection(tip)
+                    self._read_on(tip)
+                else:
+                    raise
 
-    def take_own(self, state: CoordinationState, landed: Sequence[Landed], commits: Sequence[Commit]) -> None:
+    def _read_on(self, tip: str) -> None:
+        """Reads from where the index ends to ``tip``, part by part."""
+        if tip == self._tip:
+            return
+        commits = self._store.commits(tip, self._tip, oldest_first=True)
+        while part := list(islice(commits, _PART)):
+            if log.parent_of(part[0][1]) != self._tip:
+                raise JournalRewound(self.id, self._tip or "nothing", tip)
+            self._grow([log.record(oid, raw) for oid, raw in part], part[-1][0])
+            self._project()
+        if self._tip != tip:
+            raise JournalRewound(self.id, self._tip or "nothing", tip)
+
+    def take_own(self, state: CoordinationState, landed: Sequence[Landed], tip: str) -> None:
         """Adds what just landed on ``state`` to the index, which need not be read back then."""
         with self._lock:
             if self._tip != state.commit or self._store.tip(self.id) == state.commit:
                 return  # another thread has read it back already, or the log here has not moved yet
-            if self._cache is not None:
-                self._uncached += [commit.line for commit in commits]
-            self._grow([item.record() for item in landed], commits[-1].oid)
+            self._grow([item.record() for item in landed], tip)
 
     def _grow(self, records: Sequence[Record], tip: str) -> None:
         """Adds records to the index, up to ``tip``. If that ends halfway, nothing that was read is used any more."""
@@ -460,22 +489,60 @@ class Space:
             refusal = Refused("schema", f"not the decisions of a lawful log ({error!r})", ref=self.ref, commit=tip)
             raise UnlawfulLog(refusal) from None
 
-    def _take_cached(self, tip: str) -> None:
-        assert self._cache is not None
-        cached = self._cache.load()
-        if not cached:
-            return
-        base = cached[-1][0]
-        try:
-            new = [] if base == tip else self._read(tip, base)
-        except (JournalRewound, GitFailed):
-            self._cache.drop()  # of another log, or of one that was rewound
-            return
-        self._grow(cached + new, tip)
+    # A log of some length has a projection: a file that answers for all of its decisions but the last few, which the
+    # index holds in memory. A short log needs none, and a journal in memory has none.
 
-    def _read(self, tip: str, base: str | None) -> list[Record]:
-        lines = None if self._cache is None else self._uncached
-        return log.continuing(self._store.commits(tip, base), base, self.id, tip, lines)
+    def _open_projection(self, tip: str) -> None:
+        """Opens the projection, or builds it where the log is long enough."""
+        path = self.journal.projection_path(self.id)
+        if path is None:
+            return
+        found = None
+        if os.path.exists(path):
+            from .projection import Projection  # imports sqlite3, which a short log does without
+
+            found = Projection.open(path, self.id, self._store)
+        if found is None and self._seq_of(tip) + 1 >= _PROJECTED:
+            from .projection import Projection
+
+            found = Projection.build(path, self.id, self._store, tip)
+        if found is not None:
+            self._stand_on(found)
+
+    def _project(self) -> None:
+        """Puts what the index has gathered in memory into the projection, once that is worth a write."""
+        path = self.journal.projection_path(self.id)
+        if path is None or self._tip is None or len(self._index) - self._kept < _PROJECTED:
+            return
+        from .projection import Projection
+
+        self._kept = len(self._index)  # whether that works or not
+        known = self._projection
+        if known is None:
+            self._stand_on(Projection.build(path, self.id, self._store, self._tip))
+        elif known.extend(self._index):
+            self._stand_on(known)
+        else:
+            self._take_over(Projection.open(path, self.id, self._store), known)
+
+    def _take_over(self, found: Projection | None, known: Projection) -> None:
+        """Stands on a projection that another process has extended or made meanwhile, if it is of this log."""
+        if found is None:
+            return
+        if known.count < found.count <= len(self._index) and found.tip == self._index.commit(found.count - 1):
+            more = [self._index.record(seq) for seq in range(found.count, len(self._index))]
+            tip = self._tip
+            self._stand_on(found)
+            if more and tip is not None:
+                self._grow(more, tip)
+        else:
+            found.close()
+
+    def _stand_on(self, projection: Projection) -> None:
+        self._projection = projection
+        self._index = Index(self.id, self.journal.extensions, projection)
+        self._tip = projection.tip
+        self._kept = projection.count
 
     def _wait_for(self, seq: int, timeout: float) -> CoordinationState:
         until = time.monotonic() + timeout

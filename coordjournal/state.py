@@ -12,8 +12,7 @@ All sorting is by UTF-8 bytes. That is the order of Python's strings too: UTF-8 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
@@ -24,7 +23,7 @@ from . import timestamp, trailer
 from .decision import Attachment, Decision, Landed
 from .errors import DecisionNotFound
 from .extensions import ExtensionFold
-from .index import NOT_REVOCABLE, Index, Record, pages_of
+from .index import NOT_REVOCABLE, AliasEvent, Index, OverlayEvent, Record
 from .trailer import Lease
 
 _T = TypeVar("_T")
@@ -107,6 +106,21 @@ class _ExtensionFold:
 
 
 @dataclass(frozen=True, slots=True)
+class _Walk:
+    """A walk through a group: its pages, each with the decision and the page it was reached by; its ties, and those of
+    its pages that are revoked, each with the pages it names and whether it merges them into the last one."""
+
+    reached: dict[str, tuple[int, str]]
+    ties: dict[int, tuple[list[str], bool]]
+    revoked: dict[int, tuple[list[str], bool]]
+
+    def last_merge(self) -> tuple[int, str | None]:
+        """The last merge and what it merged into; Seq -1 if there is none."""
+        last = max((seq for seq, (_, merged) in self.ties.items() if merged), default=-1)
+        return last, self.ties[last][0][-1] if last >= 0 else None
+
+
+@dataclass(frozen=True, slots=True)
 class _Group:
     pages: tuple[str, ...]
     canonical: str | None
@@ -150,15 +164,15 @@ class CoordinationState:
         if not -1 <= self.seq <= newest:
             raise DecisionNotFound(f"there is no Seq {self.seq}; the last one is {newest}")
         self._index = index
-        self._records = index.records
         left_out = frozenset(without)
         for at in left_out:
             self._check(at)
         self._without = frozenset(
             at
             for at in left_out
-            if index.static_void.get(at) != "repeated-id" and self._type(at) not in NOT_REVOCABLE
+            if index.static_void(at) != "repeated-id" and index.kind(at) not in NOT_REVOCABLE
         )
+        self._revokers: dict[int, int | None] = {}
         self._known_groups: dict[str, _Group] = {}
         self._overlay_folds: dict[str, _OverlayFold] = {}
         self._extension_folds: dict[str, _ExtensionFold] = {}
@@ -177,12 +191,12 @@ class CoordinationState:
     @property
     def commit(self) -> str | None:
         """The commit of the last decision, or None."""
-        return self._records[self.seq][0] if self.seq >= 0 else None
+        return self._index.commit(self.seq) if self.seq >= 0 else None
 
     @property
     def appended(self) -> int | None:
         """The append time of the last decision in seconds since 1970, or None."""
-        return self._records[self.seq][1] if self.seq >= 0 else None
+        return self._index.appended(self.seq) if self.seq >= 0 else None
 
     def as_of(self, seq: int) -> CoordinationState:
         """The state after ``seq`` (-1: before the first decision), without the same decisions as this one.
@@ -196,7 +210,7 @@ class CoordinationState:
 
     def as_of_time(self, seconds: int) -> CoordinationState:
         """The state after the last decision whose append time is not after ``seconds`` since 1970."""
-        return self.as_of(min(self.seq, self._index.seq_at_time(seconds)))
+        return self.as_of(self._index.seq_at_time(seconds, self.seq))
 
     def without(self, seqs: Iterable[int]) -> CoordinationState:
         """The state as if a later decision revoked each of ``seqs``. Those that cannot be revoked stay as they are.
@@ -215,7 +229,7 @@ class CoordinationState:
             DecisionNotFound: there is none.
         """
         self._check(seq)
-        commit, appended, appender, doc, lease = self._records[seq]
+        commit, appended, appender, doc, lease = self._index.record(seq)
         return Landed(seq, commit, appended, appender, Decision.from_json(doc), lease)
 
     def find_id(self, id: str) -> Landed | None:
@@ -225,12 +239,14 @@ class CoordinationState:
 
     def refusal_of(self, id: str) -> str | None:
         """Why the intent with this id was let go, on the record; None if it was not."""
-        seq = self._index.refusals.get(id)
+        seq = self._index.refusal(id)
         return None if seq is None or seq > self.seq else str(self._payload(seq)["reason"])
 
-    def records(self) -> list[Record]:
-        """What an index needs to grow from this state."""
-        return self._records[: self.seq + 1]
+    def after(self, records: Iterable[Record]) -> CoordinationState:
+        """The state once these records have landed on this one; what it costs does not grow with the log."""
+        index = Index(self._index.space, self._index.extensions, self._index, self.seq + 1)
+        index.extend(records)
+        return CoordinationState(index, without=self._without)
 
     def find(self, name: str) -> Landed:
         """The decision that ``name`` means: ``42``, ``garden@42``, an id, a commit, or the unique beginning (four
@@ -260,29 +276,29 @@ class CoordinationState:
     def is_effective(self, seq: int) -> bool:
         """Whether the decision at ``seq`` counts: neither revoked nor void. Raises DecisionNotFound."""
         self._check(seq)
-        return seq not in self._revoked and self.void_reason(seq) is None
+        return not self._is_revoked(seq) and self.void_reason(seq) is None
 
     def is_revoked(self, seq: int) -> bool:
         """Whether a later effective revocation names the decision at ``seq``. Raises DecisionNotFound."""
         self._check(seq)
-        return seq in self._revoked
+        return self._is_revoked(seq)
 
     def revoked_by(self, seq: int) -> Landed | None:
         """The first effective revocation of the decision at ``seq``; None if it is not revoked, or only left out by
         :meth:`without`. Raises DecisionNotFound."""
         self._check(seq)
-        by = self._revoked.get(seq, _BY_WITHOUT)
-        return None if by == _BY_WITHOUT else self.landed(by)
+        by = self._revoker(seq)
+        return None if by is None or by == _BY_WITHOUT else self.landed(by)
 
     def void_reason(self, seq: int) -> str | None:
         """Why the decision at ``seq`` is void (a key of ``index.VOID_REASONS``), or None. Raises DecisionNotFound."""
         self._check(seq)
-        if seq in self._revoked:
+        if self._is_revoked(seq):
             return None
-        static = self._index.static_void.get(seq)
+        static = self._index.static_void(seq)
         if static is not None:
             return static
-        kind = self._type(seq)
+        kind = self._index.kind(seq)
         if kind == "alias-cleared":
             return None if self._is_set(self._payload(seq)["alias"], seq) else "alias-not-set"
         if kind.startswith("overlay-"):
@@ -314,25 +330,19 @@ class CoordinationState:
     @_Lazy
     def void(self) -> tuple[Void, ...]:
         """The decisions that are neither revoked nor of any effect, by Seq."""
-        index = self._index
-        reasons = {
-            seq: index.static_void[seq]
-            for seq in list(index.static_void)
-            if seq <= self.seq and seq not in self._revoked
-        }
-        for seq in self._effective(index.alias_clears):
-            if not self._is_set(self._payload(seq)["alias"], seq):
-                reasons[seq] = "alias-not-set"
+        revoked = self._all_revoked
+        reasons = {seq: why for seq, why in self._index.static_voids(self.seq) if seq not in revoked}
+        reasons |= dict.fromkeys(self._alias_fold[1], "alias-not-set")
         for folded in self._all_overlays:
             reasons |= folded.void
         for seq in self.extension_errors:
             reasons[seq] = "extension-failed"
-        return tuple(Void(seq, self._records[seq][3]["id"], reasons[seq]) for seq in sorted(reasons))
+        return tuple(Void(seq, self._index.record(seq)[3]["id"], reasons[seq]) for seq in sorted(reasons))
 
     @_Lazy
     def revoked(self) -> tuple[int, ...]:
         """The Seqs of the decisions that are revoked."""
-        return tuple(sorted(self._revoked))
+        return tuple(sorted(self._all_revoked))
 
     # -- aliases -------------------------------------------------------------------------------------------------
 
@@ -341,28 +351,27 @@ class CoordinationState:
 
         Names are compared byte for byte; one that no decision ever spelled so is looked up in Unicode's NFC.
         """
-        return self._target(self._last_alias_event(self._spelled(name)))
+        return self._last_alias_event(self._spelled(name))[1]
 
     @_Lazy
     def aliases(self) -> Mapping[str, str]:
         """All names that are set, sorted, and the pages they mean."""
-        found = {}
-        for name in _until(self._index.alias_events, self.seq):
-            target = self.resolve(name)
-            if target is not None:
-                found[name] = target
-        return MappingProxyType({name: found[name] for name in sorted(found)})
+        return MappingProxyType(dict(sorted(self._alias_fold[0].items())))
 
     def why_alias(self, name: str) -> tuple[Landed, ...]:
         """What ``name`` means because of these: the decision that set or cleared it, and the revocations without which
         it would mean something else."""
         name = self._spelled(name)
         answer = self.resolve(name)
-        last = self._last_alias_event(name)
-        while last >= 0 and self._target(last) is None and not self._is_set(name, last):
-            last = self._last_alias_event(name, last)  # this one found nothing to clear
-        events = self._upto(self._index.alias_events.get(name, ()))
-        undone = (seq for seq in events if seq > last and seq in self._revoked and self._target(seq) != answer)
+        last, target = self._last_alias_event(name)
+        while last >= 0 and target is None and not self._is_set(name, last):
+            last, target = self._last_alias_event(name, last)  # this one found nothing to clear
+        undone = []
+        for seq, target in self._index.alias_events(name, self.seq):
+            if seq <= last:
+                break
+            if target != answer and self._is_revoked(seq):
+                undone.append(seq)
         return self._why([last] if last >= 0 else [], undone)
 
     # -- groups --------------------------------------------------------------------------------------------------
@@ -388,28 +397,23 @@ class CoordinationState:
     def why_group(self, page: str) -> tuple[Landed, ...]:
         """The group of ``page`` is what it is because of these: its bindings and merges, and the revocations without
         which it would be larger."""
-        reached, edges = self._walk_group(page)
-        undone = (
-            seq
-            for seq in self._revoked_edges(reached)
-            if not all(other in reached for other in pages_of(self._payload(seq)))
-        )
-        return self._why(edges, undone)
+        walk = self._walk_group(page)
+        undone = (seq for seq, (pages, _) in walk.revoked.items() if not walk.reached.keys() >= set(pages))
+        return self._why(walk.ties, undone)
 
     def why_canonical(self, page: str) -> tuple[Landed, ...]:
         """The canonical page of ``page`` is what it is because of these: the merge that decided it, the shortest chain
         of decisions that ties ``page`` to it, and the revocations of what would have decided instead."""
-        reached, edges = self._walk_group(page)
-        merge = self._last_merge(edges)
+        walk = self._walk_group(page)
+        merge, into = walk.last_merge()
         made = []
-        if merge >= 0:
+        if into is not None:
             made.append(merge)
-            here = self._payload(merge)["into"]
+            here = into
             while here != page:
-                seq, here = reached[here]
+                seq, here = walk.reached[here]
                 made.append(seq)
-        undone = (seq for seq in self._revoked_edges(reached) if seq > merge and self._type(seq) == "merge-decided")
-        return self._why(made, undone)
+        return self._why(made, (seq for seq, (_, merged) in walk.revoked.items() if merged and seq > merge))
 
     # -- overlays ------------------------------------------------------------------------------------------------
 
@@ -430,24 +434,26 @@ class CoordinationState:
     def body_commit(self, overlay_id: str) -> str | None:
         """The commit whose tree holds the overlay's latest ``body``; None if nobody opened it."""
         overlay = self.overlay(overlay_id)
-        return None if overlay is None else self._records[overlay.revised][0]
+        return None if overlay is None else self._index.commit(overlay.revised)
 
     def why_overlay(self, overlay_id: str) -> tuple[Landed, ...]:
         """The overlay is what it is because of these: its opening, revisions and closing, and the revocations of
         others."""
-        events = self._upto(self._index.overlay_events.get(overlay_id, ()))
-        return self._why(self._overlay_fold(overlay_id).counted, (seq for seq in events if seq in self._revoked))
+        events = self._index.overlay_events(overlay_id, self.seq)
+        undone = (seq for seq, _, _ in events if self._is_revoked(seq))
+        return self._why(self._overlay_fold(overlay_id).counted, undone)
 
     # -- forks ---------------------------------------------------------------------------------------------------
 
     @_Lazy
     def forks(self) -> tuple[ForkEdge, ...]:
         """All forks in Seq order."""
-        edges = []
-        for seq in self._effective(self._index.forks):
-            payload = self._payload(seq)
-            edges.append(ForkEdge(payload["source"], payload["fork"], payload.get("source_rev"), seq))
-        return tuple(edges)
+        revoked = self._all_revoked
+        return tuple(
+            ForkEdge(source, fork, rev, seq)
+            for seq, fork, source, rev in self._index.forks(self.seq)
+            if seq not in revoked
+        )
 
     def lineage(self, page: str) -> tuple[str, ...]:
         """The pages that ``page`` comes from: its sources, then theirs, each once, ``page`` itself left out.
@@ -459,14 +465,8 @@ class CoordinationState:
     def why_lineage(self, page: str) -> tuple[Landed, ...]:
         """The lineage of ``page`` is what it is because of these: the forks of it and of all pages it comes from, and
         the revocations without which it would be longer."""
-        reached, edges = self._walk_lineage(page)
-        undone = (
-            seq
-            for here in reached
-            for seq in self._upto(self._index.forks_of.get(here, ()))
-            if seq in self._revoked and self._payload(seq)["source"] not in reached
-        )
-        return self._why(edges, undone)
+        reached, edges, revoked = self._walk_lineage(page)
+        return self._why(edges, (seq for seq, source in revoked if source not in reached))
 
     # -- leases and extensions -----------------------------------------------------------------------------------
 
@@ -474,7 +474,7 @@ class CoordinationState:
     def lease(self) -> Lease | None:
         """The lease as the tip's trailer tells it, expired or not; None if none was ever acquired in this space.
         Whether it is in force depends on the time: ``state.lease.in_force(now)``."""
-        return trailer.read(self._records[self.seq][4]) if self.seq >= 0 else None
+        return trailer.read(self._index.record(self.seq)[4]) if self.seq >= 0 else None
 
     @_Lazy
     def extensions(self) -> Mapping[str, Any]:
@@ -516,15 +516,11 @@ class CoordinationState:
         if not 0 <= seq <= self.seq:
             raise DecisionNotFound(f"{self.space!r} has no Seq {seq} here; its last one is {self.seq}")
 
-    def _type(self, seq: int) -> str:
-        kind: str = self._records[seq][3]["type"]
-        return kind
-
     def _payload(self, seq: int) -> Any:
-        return self._records[seq][3]["payload"]
+        return self._index.record(seq)[3]["payload"]
 
     def _first(self, decision_id: str) -> int | None:
-        seq = self._index.first.get(decision_id)
+        seq = self._index.first(decision_id)
         return None if seq is None or seq > self.seq else seq
 
     def _starting_with(self, prefix: str) -> list[int]:
@@ -533,102 +529,108 @@ class CoordinationState:
             return [exact]
         if len(prefix) < _SHORTEST_PREFIX:
             return []
-        found = set()
-        for seq, (commit, _, _, doc, _) in enumerate(islice(self._records, self.seq + 1)):
-            if commit.startswith(prefix):
-                found.add(seq)
-            if doc["id"].startswith(prefix):
-                found.add(self._index.first[doc["id"]])
-        return sorted(found)
+        return sorted(self._index.starting_with(prefix, self.seq))
+
+    def _is_revoked(self, seq: int) -> bool:
+        return self._revoker(seq) is not None
+
+    def _revoker(self, seq: int) -> int | None:
+        """The first effective revocation of the decision at ``seq``; _BY_WITHOUT if only this view takes it as revoked,
+        None if nothing does.
+
+        It looks at the revocations of this decision, at those of these, and so on, and at no others.
+        """
+        known = self._revokers
+        path: list[tuple[int, Sequence[int], int]] = [(seq, self._revocations_of(seq), 0)] if seq not in known else []
+        while path:
+            here, revocations, at = path[-1]
+            if at == len(revocations):
+                known[here] = _BY_WITHOUT if here in self._without else None
+                path.pop()
+            elif revocations[at] not in known:
+                path.append((revocations[at], self._revocations_of(revocations[at]), 0))
+            elif known[revocations[at]] is None:
+                known[here] = revocations[at]
+                path.pop()
+            else:
+                path[-1] = (here, revocations, at + 1)
+        return known[seq]
+
+    def _revocations_of(self, seq: int) -> Sequence[int]:
+        return self._index.revocations_of(seq, self.seq)
 
     @_Lazy
-    def _revoked(self) -> dict[int, int]:
-        """What is revoked, and the Seq of the first effective revocation of it."""
-        index = self._index
-        count = bisect_right(index.revocations, self.seq)
-        settled = index.settled
-        if settled[0] == count and not self._without:
-            return settled[1]
-        revoked = dict.fromkeys(self._without, _BY_WITHOUT)
-        for seq, target in zip(
-            reversed(index.revocations[:count]), reversed(index.revoked_targets[:count]), strict=True
-        ):
+    def _all_revoked(self) -> Collection[int]:
+        """What is revoked, worked out for all at once."""
+        revoked = set(self._without)
+        for seq, target in reversed(list(self._index.revocations(self.seq))):
             if seq not in revoked:
-                revoked[target] = seq
-        if not self._without:
-            index.settled = (count, revoked)
+                revoked.add(target)
         return revoked
-
-    def _upto(self, seqs: Sequence[int]) -> Sequence[int]:
-        return seqs[: bisect_right(seqs, self.seq)]
-
-    def _effective(self, seqs: Sequence[int]) -> list[int]:
-        revoked = self._revoked
-        return [seq for seq in self._upto(seqs) if seq not in revoked]
 
     def _why(self, made: Iterable[int], undone: Iterable[int]) -> tuple[Landed, ...]:
         """The decisions ``made``, and the revocations of those ``undone``, in Seq order."""
-        seqs = {self._revoked[seq] for seq in undone}
+        seqs = {by for seq in undone if (by := self._revoker(seq)) is not None}
         seqs.discard(_BY_WITHOUT)
         return tuple(self.landed(seq) for seq in sorted(seqs.union(made)))
 
     def _spelled(self, name: str) -> str:
-        return name if name.isascii() or name in self._index.alias_events else normalize("NFC", name)
+        if name.isascii() or any(True for _ in self._index.alias_events(name, self.seq)):
+            return name
+        return normalize("NFC", name)
 
-    def _last_alias_event(self, name: str, before: int | None = None) -> int:
-        """The last effective Seq (below ``before``) that sets or clears ``name``; -1 if there is none."""
-        seqs = self._index.alias_events.get(name, ())
-        revoked = self._revoked
-        at = bisect_right(seqs, self.seq) if before is None else bisect_left(seqs, before)
-        while at > 0:
-            at -= 1
-            if seqs[at] not in revoked:
-                return seqs[at]
-        return -1
-
-    def _target(self, seq: int) -> str | None:
-        target: str | None = self._payload(seq).get("target") if seq >= 0 else None
-        return target
+    def _last_alias_event(self, name: str, before: int | None = None) -> AliasEvent:
+        """The last effective decision (below ``before``) that sets or clears ``name``, and its target; Seq -1 if there
+        is none."""
+        for seq, target in self._index.alias_events(name, self.seq if before is None else before - 1):
+            if not self._is_revoked(seq):
+                return seq, target
+        return -1, None
 
     def _is_set(self, name: str, before: int | None = None) -> bool:
-        return self._target(self._last_alias_event(name, before)) is not None
+        return self._last_alias_event(name, before)[1] is not None
 
-    def _walk_group(self, page: str) -> tuple[dict[str, tuple[int, str]], set[int]]:
-        """The pages of the group of ``page``, each with the decision and the page it was reached by, nearest first;
-        and the decisions of the group."""
-        events = self._index.page_events
-        reached = {page: (-1, page)}
-        edges: set[int] = set()
+    @_Lazy
+    def _alias_fold(self) -> tuple[dict[str, str], list[int]]:
+        """All names that are set, with their targets; and the Seqs that clear a name which was not set."""
+        revoked = self._all_revoked
+        targets: dict[str, str] = {}
+        void: list[int] = []
+        for name, seq, target in self._index.all_alias_events(self.seq):
+            if seq in revoked:
+                continue
+            if target is not None:
+                targets[name] = target
+            elif targets.pop(name, None) is None:
+                void.append(seq)
+        return targets, void
+
+    def _walk_group(self, page: str) -> _Walk:
+        """The group of ``page``, nearest first."""
+        walk = _Walk({page: (-1, page)}, {}, {})
         queue = [page]
         for here in queue:  # grows as it goes
-            for seq in self._effective(events.get(here, ())):
-                if seq in edges:
+            for seq, pages, merged in self._index.ties(here, self.seq):
+                if seq in walk.ties or seq in walk.revoked:
                     continue
-                edges.add(seq)
-                for other in pages_of(self._payload(seq)):
-                    if other not in reached:
-                        reached[other] = (seq, here)
+                if self._is_revoked(seq):
+                    walk.revoked[seq] = pages, merged
+                    continue
+                walk.ties[seq] = pages, merged
+                for other in pages:
+                    if other not in walk.reached:
+                        walk.reached[other] = (seq, here)
                         queue.append(other)
-        return reached, edges
-
-    def _revoked_edges(self, pages: Iterable[str]) -> Iterator[int]:
-        for page in pages:
-            for seq in self._upto(self._index.page_events.get(page, ())):
-                if seq in self._revoked:
-                    yield seq
-
-    def _last_merge(self, edges: Iterable[int]) -> int:
-        return max((seq for seq in edges if self._type(seq) == "merge-decided"), default=-1)
+        return walk
 
     def _group(self, page: str) -> _Group:
         """The group of ``page``, walked once for all its pages."""
         known = self._known_groups.get(page)
         if known is not None:
             return known
-        reached, edges = self._walk_group(page)
-        merge = self._last_merge(edges)
-        group = _Group(tuple(sorted(reached)), None if merge < 0 else self._payload(merge)["into"])
-        self._known_groups.update(dict.fromkeys(reached, group))
+        walk = self._walk_group(page)
+        group = _Group(tuple(sorted(walk.reached)), walk.last_merge()[1])
+        self._known_groups.update(dict.fromkeys(walk.reached, group))
         return group
 
     @_Lazy
@@ -643,9 +645,11 @@ class CoordinationState:
                 page = above[page]
             return page
 
-        edges = self._effective(self._index.group_events)
-        for seq in edges:
-            pages = pages_of(self._payload(seq))
+        revoked = self._all_revoked
+        merges: list[str] = []
+        for seq, pages, merged in self._index.all_ties(self.seq):
+            if seq in revoked:
+                continue
             for page in pages:
                 if page not in above:
                     above[page] = page
@@ -658,11 +662,9 @@ class CoordinationState:
                         one, other = other, one
                     above[other] = one
                     size[one] += size[other]
-        into_of: dict[str, str] = {}
-        for seq in edges:
-            if self._type(seq) == "merge-decided":
-                into = self._payload(seq)["into"]
-                into_of[root(into)] = into
+            if merged:
+                merges.append(pages[-1])
+        into_of = {root(into): into for into in merges}  # of a group the last one stays
         members: dict[str, list[str]] = {}
         for page in above:
             members.setdefault(root(page), []).append(page)
@@ -675,70 +677,50 @@ class CoordinationState:
 
     def _overlay_fold(self, overlay_id: str) -> _OverlayFold:
         done = self._overlay_folds.get(overlay_id)
-        if done is not None:
-            return done
-        opened = closed = -1
-        void: dict[int, str] = {}
-        counted: list[int] = []
-        revised = -1
-        for seq in self._effective(self._index.overlay_events.get(overlay_id, ())):
-            kind = self._type(seq)
-            fault = _overlay_fault(kind, opened >= 0, closed >= 0)
-            if fault is not None:
-                void[seq] = fault
-                continue
-            counted.append(seq)
-            if kind == "overlay-created":
-                opened = revised = seq
-            elif kind == "overlay-revised":
-                revised = seq
-            else:
-                closed = seq
-        overlay = self._make_overlay(overlay_id, opened, revised, closed) if opened >= 0 else None
-        folded = _OverlayFold(overlay, void, counted)
-        self._overlay_folds[overlay_id] = folded
-        return folded
-
-    def _make_overlay(self, overlay_id: str, opened: int, revised: int, closed: int) -> Overlay:
-        target = self._payload(opened)["target"]
-        latest = self._payload(revised)
-        body = Attachment(latest["body"]["bytes"], latest["body"]["sha256"])
-        if closed < 0:
-            return Overlay(overlay_id, target, latest["base_rev"], body, opened, revised)
-        end = self._payload(closed)
-        return Overlay(
-            overlay_id, target, latest["base_rev"], body, opened, revised, end["outcome"], end.get("result_rev"), closed
-        )
+        if done is None:
+            events = self._index.overlay_events(overlay_id, self.seq)
+            done = _overlay_of(overlay_id, [event for event in events if not self._is_revoked(event[0])])
+            self._overlay_folds[overlay_id] = done
+        return done
 
     @_Lazy
     def _all_overlays(self) -> tuple[_OverlayFold, ...]:
-        return tuple(self._overlay_fold(overlay_id) for overlay_id in _until(self._index.overlay_events, self.seq))
+        revoked = self._all_revoked
+        events: dict[str, list[OverlayEvent]] = {}
+        for overlay_id, event in self._index.all_overlay_events(self.seq):
+            if event[0] not in revoked:
+                events.setdefault(overlay_id, []).append(event)
+        return tuple(_overlay_of(*item) for item in events.items())
 
     def _sorted_overlays(self, wanted: Callable[[Overlay], bool]) -> tuple[Overlay, ...]:
         overlays = (folded.overlay for folded in self._all_overlays)
         found = (overlay for overlay in overlays if overlay is not None and wanted(overlay))
         return tuple(sorted(found, key=lambda overlay: overlay.opened))
 
-    def _walk_lineage(self, page: str) -> tuple[dict[str, None], list[int]]:
-        """``page`` and the pages it comes from, nearest first; and the forks that say so."""
+    def _walk_lineage(self, page: str) -> tuple[dict[str, None], list[int], list[tuple[int, str]]]:
+        """``page`` and the pages it comes from, nearest first; the forks that say so; and those that are revoked, each
+        with its source."""
         reached: dict[str, None] = {page: None}
         edges: list[int] = []
+        revoked: list[tuple[int, str]] = []
         queue = [page]
         for here in queue:  # grows as it goes
-            for seq in self._effective(self._index.forks_of.get(here, ())):
+            for seq, _, source, _ in self._index.forks_of(here, self.seq):
+                if self._is_revoked(seq):
+                    revoked.append((seq, source))
+                    continue
                 edges.append(seq)
-                source = self._payload(seq)["source"]
                 if source not in reached:
                     reached[source] = None
                     queue.append(source)
-        return reached, edges
+        return reached, edges, revoked
 
     def _extension_fold(self, kind: str) -> _ExtensionFold:
         done = self._extension_folds.get(kind)
         if done is not None:
             return done
         plugin = self._index.extensions[kind]
-        seqs = self._effective(self._index.by_type.get(kind, ()))
+        seqs = [seq for seq in self._index.of_type(kind, self.seq) if not self._is_revoked(seq)]
         errors: dict[int, str] = {}
         started = True
         try:
@@ -781,15 +763,36 @@ def fold(
     return CoordinationState(index)
 
 
-def _until(events: dict[str, list[int]], last: int) -> Iterator[str]:
-    """The keys of ``events`` that have an event up to Seq ``last``: the keys came in the order of their first event.
-
-    The list is taken in one step, because a writer may add keys meanwhile.
-    """
-    for key in list(events):
-        if events[key][0] > last:
-            return
-        yield key
+def _overlay_of(overlay_id: str, events: Iterable[OverlayEvent]) -> _OverlayFold:
+    """What the effective decisions about an overlay come to."""
+    opened: OverlayEvent | None = None
+    revised: OverlayEvent | None = None
+    closed: OverlayEvent | None = None
+    void: dict[int, str] = {}
+    counted: list[int] = []
+    for event in events:
+        seq, kind, _ = event
+        fault = _overlay_fault(kind, opened is not None, closed is not None)
+        if fault is not None:
+            void[seq] = fault
+            continue
+        counted.append(seq)
+        if kind == "overlay-created":
+            opened = revised = event
+        elif kind == "overlay-revised":
+            revised = event
+        else:
+            closed = event
+    overlay = None
+    if opened is not None and revised is not None:
+        latest = revised[2]
+        body = Attachment(latest["body"]["bytes"], latest["body"]["sha256"])
+        end = {} if closed is None else closed[2]
+        overlay = Overlay(
+            *(overlay_id, opened[2]["target"], latest["base_rev"], body, opened[0], revised[0]),
+            *(end.get("outcome"), end.get("result_rev"), None if closed is None else closed[0]),
+        )
+    return _OverlayFold(overlay, void, counted)
 
 
 def _overlay_fault(kind: str, opened: bool, closed: bool) -> str | None:

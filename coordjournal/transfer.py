@@ -23,9 +23,9 @@ from typing import Any
 
 from . import admission, canonical, law, log
 from .commit import EMPTY_TREE, Commit, File, build, parse, subject, tree_of
-from .decision import Attachment, Landed
+from .decision import Attachment
 from .errors import Contention, CoordjournalError, Refused, UnknownSpace
-from .index import Index, Record
+from .index import Record
 from .journal import Journal
 from .state import CoordinationState
 from .store import object_name
@@ -139,12 +139,9 @@ class Plan:
     records: list[Record] = field(default_factory=list)
     tip: str | None = None
 
-    def after(self, extensions: Mapping[str, Any]) -> CoordinationState:
+    def after(self) -> CoordinationState:
         """The state once it has landed."""
-        index = Index(self.before.space, extensions)
-        index.extend(Landed.record(self.before.landed(seq)) for seq in range(self.before.seq + 1))
-        index.extend(self.records)
-        return CoordinationState(index)
+        return self.before.after(self.records)
 
 
 def plan(

@@ -25,10 +25,10 @@ LAYERS: list[set[str]] = [
     {"extensions"},
     {"index"},
     {"state"},
-    {"cache", "difference", "lint", "log", "outbox"},
+    {"difference", "lint", "log", "outbox"},
     {"store"},
     {"descriptor", "memory", "remote", "stamp", "verify"},
-    {"inbox", "sync"},
+    {"inbox", "projection", "sync"},
     {"appending"},
     {"lease"},
     {"space"},
@@ -118,7 +118,7 @@ def test_nobody_imports_the_package_by_its_absolute_name() -> None:
 @pytest.mark.parametrize("module", PURE)
 def test_the_judges_and_the_fold_are_pure(module: str) -> None:
     foreign = {name for name in imports(module, SOURCES[module]) if not name.startswith(".")}
-    assert foreign <= {"__future__", "_json", "json", "bisect", "collections.abc", "operator", "typing"}
+    assert foreign <= {"__future__", "_json", "json", "bisect", "collections.abc", "itertools", "operator", "typing"}
 
 
 def test_only_these_touch_git_objects_and_refs() -> None:

@@ -21,7 +21,17 @@ def index_of(log):
 
 
 def contents(index):
-    return {name: getattr(index, name) for name in Index.__slots__ if name != "settled"}
+    """All that can be looked up without a name."""
+    last = len(index) - 1
+    return {
+        "records": [index.record(seq) for seq in range(len(index))],
+        "voids": list(index.static_voids(last)),
+        "revocations": list(index.revocations(last)),
+        "aliases": list(index.all_alias_events(last)),
+        "ties": list(index.all_ties(last)),
+        "overlays": list(index.all_overlay_events(last)),
+        "forks": list(index.forks(last)),
+    }
 
 
 @given(logs(), st.sets(st.integers(0, 14)))
@@ -33,6 +43,20 @@ def test_any_split_gives_the_same_index(log, cuts):
         parts.extend(iter(records(log[start:cut], start)))
         start = max(start, min(cut, len(log)))
     assert contents(parts) == contents(whole)
+
+
+@given(logs(), st.integers(0, 14), logs())
+def test_a_future_of_an_index_leaves_it_alone_and_knows_what_came_before(log, cut, more):
+    index = index_of(log)
+    before = contents(index)
+    start = min(cut, len(log))
+    future = Index(SPACE, PLUGINS, index, start)
+    future.extend(records(more, start))
+    whole = Index(SPACE, PLUGINS)
+    whole.extend([*records(log[:start]), *records(more, start)])
+    assert contents(future) == contents(whole)
+    assert CoordinationState(future).json() == CoordinationState(whole).json()
+    assert contents(index) == before
 
 
 @given(logs(), logs())
@@ -56,15 +80,16 @@ def test_lists_hold_no_seq_of_a_repeated_id():
         decision(0, "decision-revoked", decision=decision_id(0)),
     ]
     index = index_of(log + repeats)
-    assert index.static_void == dict.fromkeys((1, 2, 3), "repeated-id")
-    assert index.alias_events == {"A": [0]}
-    assert index.page_events == {}
-    assert index.revocations == []
+    assert list(index.static_voids(3)) == [(1, "repeated-id"), (2, "repeated-id"), (3, "repeated-id")]
+    assert list(index.alias_events("A", 3)) == [(0, "p")]
+    assert list(index.all_ties(3)) == []
+    assert list(index.revocations(3)) == []
 
 
 def test_a_merge_that_names_a_page_twice_is_noted_once():
     index = index_of(log_of(("merge-decided", {"sources": ["p", "q"], "into": "p"})))
-    assert index.page_events == {"p": [0], "q": [0]}
+    tie = (0, ["p", "q", "p"], True)
+    assert [list(index.ties(page, 0)) for page in "pq"] == [[tie], [tie]]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +105,7 @@ def test_a_merge_that_names_a_page_twice_is_noted_once():
 )
 def test_what_is_void_whatever_comes_later(log, reasons):
     index = index_of(log)
-    assert index.static_void == reasons
+    assert dict(index.static_voids(len(log))) == reasons
     assert set(reasons.values()) <= set(VOID_REASONS)
 
 
@@ -101,8 +126,9 @@ def test_a_source_that_fails_leaves_what_it_gave():
 
 def test_the_last_seq_at_a_time():
     index = index_of(log_of(*[("x-acme-other", {})] * 5))  # seconds 1000 1000 1001 1001 1002
-    assert [index.seq_at_time(second) for second in (0, 999, 1000, 1001, 1002, 9999)] == [-1, -1, 1, 3, 4, 4]
-    assert Index().seq_at_time(5) == -1
+    assert [index.seq_at_time(second, 4) for second in (0, 999, 1000, 1001, 1002, 9999)] == [-1, -1, 1, 3, 4, 4]
+    assert [index.seq_at_time(second, 2) for second in (999, 1000, 1001, 9999)] == [-1, 1, 2, 2]
+    assert Index().seq_at_time(5, -1) == -1
 
 
 def test_the_first_record_says_the_space():

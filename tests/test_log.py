@@ -56,7 +56,6 @@ def test_a_signature_is_passed_over() -> None:
     signed = head + b"\n" + signature[:-1] + b"\n\n" + message
     assert log.record("1" * 40, signed) == log.record("1" * 40, raw(7))
     assert log.seq_of(signed) == 7
-    assert log.line_of(signed) == LINE
 
 
 def test_an_email_says_nothing() -> None:
@@ -94,12 +93,11 @@ def test_a_later_format_is_said_to_be_one() -> None:
         log.record("1" * 40, raw(line=LINE.replace(b'"v":1', b'"v":2')))
 
 
-def test_seq_and_parent_and_line() -> None:
+def test_seq_and_parent() -> None:
     commit = raw(41, "3" * 40)
     assert log.seq_of(commit) == 41
     assert log.parent_of(commit) == "3" * 40
     assert log.parent_of(raw()) is None
-    assert log.line_of(commit) == LINE
     with pytest.raises(ValueError):
         log.seq_of(b"tree x\n\nno seq\n")
 
@@ -116,12 +114,9 @@ def test_a_landed_decision_is_its_record_at_its_place() -> None:
 @pytest.mark.parametrize("base", [-1, 0, 2])
 def test_a_log_goes_on_from_its_base(base: int) -> None:
     commits = chain(5)
-    lines = [b"kept"]
     name = commits[base][0] if base >= 0 else None
-    records = log.continuing(reversed(commits[base + 1 :]), name, "garden", commits[-1][0], lines)
+    records = log.continuing(reversed(commits[base + 1 :]), name, "garden", commits[-1][0])
     assert [record[0] for record in records] == [oid for oid, _ in commits[base + 1 :]]
-    assert lines == [b"kept"] + [LINE] * len(records)
-    assert log.continuing(reversed(commits[base + 1 :]), name, "garden", commits[-1][0]) == records
 
 
 @pytest.mark.parametrize(
@@ -131,11 +126,9 @@ def test_a_log_goes_on_from_its_base(base: int) -> None:
 def test_a_log_that_does_not_go_on_from_its_base_went_backwards(
     commits: list[tuple[str, bytes]], base: str | None
 ) -> None:
-    lines: list[bytes] = []
     with pytest.raises(JournalRewound) as error:
-        log.continuing(reversed(commits), base, "garden", "2" * 40, lines)
+        log.continuing(reversed(commits), base, "garden", "2" * 40)
     assert (error.value.space, error.value.found) == ("garden", "2" * 40)
-    assert lines == []
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -150,23 +151,31 @@ def lease_facts(state: CoordinationState, now: int) -> dict[str, Any]:
     if lease is None:
         return facts
     facts["state"] = "expired"
+    # The terms of a log never go down, and within one those who hold it come first.
+    first = bisect_left(range(state.seq), lease.term, key=lambda seq: _lease_at(state, seq)[0])
+    free = bisect_left(range(first, state.seq + 1), True, key=lambda seq: not _lease_at(state, seq)[1]) + first
     since = None
-    for _, appended, _, _, trailer in reversed(state.records()):
-        here = read(trailer)
-        if here is None or here.term != lease.term:
-            break
-        if here.holder:
-            since = appended
-            if not lease.holder:
-                lease = here  # the last one there was: since it ended, nobody's lease covers the commits
-            if appended == here.until:
-                facts["state"] = "released"
+    if free > first:
+        since = state.landed(first).appended
+        last = state.landed(free - 1)
+        held = read(last.lease)
+        assert held is not None
+        if not lease.holder:
+            lease = held  # the last one there was: since it ended, nobody's lease covers the commits
+        if last.appended == held.until:
+            facts["state"] = "released"
     told = lease.json()
     facts |= {key: told[key] for key in ("holder", "term", "ttl", "until")}
     facts["since"] = None if since is None else timestamp.text(since)[:19] + "Z"
     if facts["state"] != "released" and lease.in_force(max(now, state.appended or 0)):
         facts |= {"state": "held", "left": max(0, lease.until - now)}
     return facts
+
+
+def _lease_at(state: CoordinationState, seq: int) -> tuple[int, str]:
+    """Term and holder at a Seq: 0 before the first lease, no name while nobody holds it."""
+    lease = read(state.landed(seq).lease)
+    return (0, "") if lease is None else (lease.term, lease.holder)
 
 
 def lease_words(facts: dict[str, Any]) -> str:

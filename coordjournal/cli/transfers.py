@@ -75,7 +75,7 @@ def import_log(app: App, space: str, file: str, dry_run: bool) -> None:
         if not dry_run:
             transfer.land(journal, space, planned)
         before = planned.before
-        after = planned.after(journal.extensions) if planned.records else before
+        after = planned.after() if planned.records else before
         difference = diff(before, after)
     new = len(planned.records)
     if app.json:
