@@ -73,7 +73,7 @@ def java(*jars: str) -> list[str]:
     """How Java is started with these of Debian's jars."""
     require(shutil.which("java") and all((JARS / f"{jar}.jar").exists() for jar in jars), "Java and JGit")
     # The quick compiler, one thread for garbage: these programs run for a second.
-    options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
+    options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
     return ["java", *options, "-cp", os.pathsep.join(f"{JARS / jar}.jar" for jar in jars)]
 
 

@@ -231,6 +231,9 @@ def test_a_mirror_is_read_and_never_appended_to(kind: str, server: Path, answers
         assert found.status == 1, (command, found)
         assert "read-only" in found.err, (command, found)
         assert f"`coordjournal clone {url} DIR`" in found.err, (command, found)
+    (server.parent / "schema.json").write_text("{}")
+    told = cj("-C", place, "schema", "declare", "x-acme-tag", server.parent / "schema.json", status=1)
+    assert f"this is a mirror of {url}, and schemas are declared on the server" in told.err
     with Journal.open(place) as journal, pytest.raises(Refused) as refused:
         journal.space("garden").append(AliasSet("x", "s:X"), actor="alice")
     assert refused.value.code == "read-only"
@@ -239,6 +242,16 @@ def test_a_mirror_is_read_and_never_appended_to(kind: str, server: Path, answers
     git(place, "remote", "update")
     with Journal.open(place) as journal:
         assert journal.space("garden").state().resolve("later") == "s:P"
+
+
+def test_a_shallow_mirror_is_no_place_to_clone_from(server: Path, tmp_path: Path) -> None:
+    place = made(MIRRORS["shallow mirror"], server)
+    told = cj("clone", place.as_uri(), tmp_path / "d", status=1)
+    assert told.err.startswith("coordjournal: git-failed: ")
+    assert "`git fetch --unshallow`" in told.err
+    assert not (tmp_path / "d").exists()
+    git(place, "fetch", "--unshallow")
+    cj("clone", place.as_uri(), tmp_path / "d")
 
 
 def test_a_mirror_that_got_hooks_is_a_server(server: Path, prefix: str) -> None:
