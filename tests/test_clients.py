@@ -312,6 +312,8 @@ def test_an_intent_is_given_its_place_by_the_server(client: Client, server: Serv
         assert re.search(REPORTED[client.name], said), said
     assert [row[2:4] for row in server.log()][1:] == [[ACTOR, "somebody"]]  # the server's name for who pushed
     assert "refs/append" not in server.refs()
+    kept = git(place, "for-each-ref", "refs/remotes/origin/refs")
+    assert bool(kept) == (client.name == "isomorphic-git")
     client.do("fetch", place, server.url)
     assert read(client, place) == server.log()
 
