@@ -1,8 +1,9 @@
 """Walks a log from one tip to another and hands each step, a parent and its child, to a judge.
 
-The hook's judge is the law and the admission, ``verify``'s the law alone. Two commits are held at a time, however long
-the chain. That each child follows its parent is for the judge to see, not for git to be believed: no commit-graph,
-graft or shallow file can hide or add a step. This module is on the hook's hot path: it imports nothing heavy.
+The hook's judge is the law and the admission, ``verify``'s the law alone. A few commits are held at a time, however
+long the chain. That each child follows its parent is for the judge to see, not for git to be believed: no commit-graph,
+graft or shallow file can hide or add a step. Where a chain is long, :mod:`coordjournal.passing` passes the plain
+steps, and the judge gets the others. This module is on the hook's hot path: it imports nothing heavy.
 """
 
 from .commit import Commit, parse
@@ -13,9 +14,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from .passing import Bounds
+
     Judge = Callable[["Commit | None", Commit, int], None]
+    Step = tuple[Commit | None, Commit, int]
 
 _ONE_BY_ONE = 64  # commits; to ask for so many takes less time than to start the two processes of a stream
+_WORTH = 1000  # commits: to load and compile the patterns of plain steps takes 18 ms, to pass one saves 14 us
+_TOLD = 1000  # steps between one call of ``progress`` and the next
 
 
 def judge(
@@ -25,13 +31,17 @@ def judge(
     env: "dict[str, str]",
     objects: Objects,
     most: "int | None" = None,
-) -> None:
-    """Judges every step of a log that moves from ``old`` (None: it is new) to ``new``.
+    bounds: "Bounds | None" = None,
+    progress: "Callable[[int], None] | None" = None,
+) -> int:
+    """Judges every step of a log that moves from ``old`` (None: it is new) to ``new``; how many there were.
 
     Args:
         step: called with the parent (None for a root), the child and its size in bytes; raises Refused. It fills in
             ``child.files``, and judges the size and that the child follows the parent.
         most: commits larger than this many bytes are not read; ``step`` gets an empty one of that size.
+        bounds: ``step`` has nothing against the plain steps within them, and need not be called for those.
+        progress: called with the number judged so far, now and then.
 
     Raises:
         Refused: at the first step that breaks, or because ``new`` does not continue ``old``; with the commit, and its
@@ -44,19 +54,26 @@ def judge(
         objects.leave()
         refusal = Refused("not-a-commit", f"a {kind}, not a commit", "object", "push the decision commit itself")
         raise _placed(refusal, new, _next(tip(old, objects)))
-    walk = _newest_first(new, size, old, env, objects, most)
+    judged = 0
+
+    def count() -> None:
+        nonlocal judged
+        judged += 1
+        if progress is not None and judged % _TOLD == 0:
+            progress(judged)
+
+    steps = _newest_first(new, size, old, env, objects, most, bounds, count)
     try:
-        child, size = next(walk)
-        for parent, parent_size in walk:
+        for parent, child, size in steps:
             step(parent, child, size)
-            child, size = parent, parent_size
-        step(tip(old, objects), child, size)
+            count()
     except Refused:
         # Newest first is how git streams, and finds a break, but not the first one; the second walk stops there.
         _upwards(step, old, new, env, objects, most)
         raise
     finally:
-        walk.close()
+        steps.close()
+    return judged
 
 
 def tip(oid: "str | None", objects: Objects) -> "Commit | None":
@@ -79,27 +96,39 @@ def tip(oid: "str | None", objects: Objects) -> "Commit | None":
 
 
 def _newest_first(
-    oid: str, size: int, old: "str | None", env: "dict[str, str]", objects: Objects, most: "int | None"
-) -> "Generator[tuple[Commit, int], None, None]":
-    """The commits from ``oid``, just asked for, down to (without) ``old``, or to a root."""
+    oid: str,
+    size: int,
+    old: "str | None",
+    env: "dict[str, str]",
+    objects: Objects,
+    most: "int | None",
+    bounds: "Bounds | None",
+    count: "Callable[[], None]",
+) -> "Generator[Step, None, None]":
+    """The steps that are for the judge: all from ``oid``, just asked for, down to ``old`` or to a root, but the plain
+    ones, for which ``count`` is called."""
+    child = _taken(oid, size, objects, most)
     for _ in range(_ONE_BY_ONE):
-        if most is not None and size > most:
-            objects.leave()
-            commit = Commit.unread(oid)
-        else:
-            commit = parse(oid, objects.take(size))
-        yield commit, size
-        if commit.parent is None or commit.parent == old:
-            return
-        oid = commit.parent
-        _, size = _asked(oid, objects)
-    objects.leave()
-    stream = commits(oid, old, env, most=most)
-    try:
-        for oid, size, raw in stream:
-            yield _parsed(oid, size, raw, most), size
-    finally:
-        stream.close()
+        if child.parent is None or child.parent == old:
+            break
+        _, parent_size = _asked(child.parent, objects)
+        parent = _taken(child.parent, parent_size, objects, most)
+        yield parent, child, size
+        child, size = parent, parent_size
+    if child.parent is not None and child.parent != old:
+        stream = commits(child.parent, old, env, most=most)
+        try:
+            for number, (oid, parent_size, raw) in enumerate(stream, _ONE_BY_ONE):
+                parent = _parsed(oid, parent_size, raw, most)
+                yield parent, child, size
+                child, size = parent, parent_size
+                if bounds is not None and number == _WORTH:
+                    from .passing import steps
+
+                    child, size = yield from steps(stream, child, size, objects, bounds, count)
+        finally:
+            stream.close()
+    yield tip(old, objects), child, size
 
 
 def _upwards(
@@ -127,6 +156,14 @@ def _asked(oid: str, objects: Objects) -> "tuple[str, int]":
     if answer is None:
         raise objects.missing(oid)
     return answer[1], answer[2]
+
+
+def _taken(oid: str, size: int, objects: Objects, most: "int | None") -> Commit:
+    """The commit just asked for."""
+    if most is not None and size > most:
+        objects.leave()
+        return Commit.unread(oid)
+    return parse(oid, objects.take(size))
 
 
 def _parsed(oid: str, size: int, raw: bytes, most: "int | None") -> Commit:

@@ -192,7 +192,7 @@ def subject(kind: str, payload: "Mapping[str, Any]") -> str:
         body = f"{p['decision']} ({_one_line(p['reason'])})"
     else:
         body = _escaped(dumps(payload).decode())
-    return _cut(f"{kind}: {body}")
+    return cut(f"{kind}: {body}".encode()).decode()
 
 
 def _quoted(field: str) -> str:
@@ -217,11 +217,11 @@ def _escaped(text: str) -> str:
     return "".join(f"\\u{{{ord(c):x}}}" if c in FORBIDDEN else c for c in text)
 
 
-def _cut(text: str) -> str:
-    raw = text.encode()
-    if len(raw) <= SUBJECT_BYTES:
-        return text
-    return raw[: SUBJECT_BYTES - 3].decode(errors="ignore") + "…"  # the ellipsis takes three bytes
+def cut(whole: bytes) -> bytes:
+    """A subject as it is shown: cut to SUBJECT_BYTES bytes, behind a whole character."""
+    if len(whole) <= SUBJECT_BYTES:
+        return whole
+    return (whole[: SUBJECT_BYTES - 3].decode(errors="ignore") + "…").encode()  # the ellipsis takes three bytes
 
 
 def _bad(what: str, place: str) -> Refused:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .admission import JudgeExtension, Settings
     from .chain import Judge
     from .commit import Commit
+    from .passing import Bounds
 
 LOG = "coordjournal/refusals.jsonl"  # in the repository; one JSON object a refused ref
 MOST_TOLD = 1000  # refused refs; there the judgement stops
@@ -51,6 +52,11 @@ def step(space: str, now: int, settings: "Settings", objects: Objects, judge_ext
         admission.check(doc, parent, child, now, settings, judge_extension)
 
     return judge
+
+
+def bounds(space: str, now: int, settings: "Settings") -> "Bounds":
+    """The bounds within which :func:`step` has nothing against a plain step: those of the admission."""
+    return space, now + settings.clock_skew, settings.clock_skew, settings.attachment_bytes
 
 
 def extensions(env: "dict[str, str]", objects: Objects) -> "JudgeExtension":

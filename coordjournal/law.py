@@ -151,7 +151,10 @@ def _check_tree(child: Commit, doc: "dict[str, Any]") -> None:
 
 def _check_lease(parent: "Commit | None", child: Commit, kind: str, payload: "dict[str, Any]") -> None:
     """The law of leases (docs/format.md, "Leases"): by induction a term has one holder, and nobody else's commits."""
-    before = trailer.read(parent.lease) if parent else None
+    try:
+        before = trailer.read(parent.lease) if parent else None
+    except ValueError as error:  # a walk that begins at the tip comes to the child first
+        raise _bad_lease(f"the parent's does not follow from the law: {error}") from None
     time = child.appended
     try:
         lease = trailer.read(child.lease)

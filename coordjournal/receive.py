@@ -12,7 +12,7 @@ import time
 
 from .errors import Refused
 from .gitread import Objects, ask_config, config, environment, ref
-from .guard import MOST_TOLD, extensions, outer_environment, refuse, start, step, undecided
+from .guard import MOST_TOLD, bounds, extensions, outer_environment, refuse, start, step, undecided
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def judge(
             if not _object(new):
                 raise _deleted(chain.tip(_object(old), objects))
             judge_step = step(space, now, settings, objects, judge_extension)
-            chain.judge(judge_step, _object(old), new, env, objects, settings.decision_bytes)
+            within = bounds(space, now, settings)
+            chain.judge(judge_step, _object(old), new, env, objects, settings.decision_bytes, within)
         except Refused as refusal:
             refusal.ref = name
             refusal.commit = refusal.commit or _object(new) or old
@@ -131,7 +132,8 @@ def _judge_append(
         tip = ref(SPACES + name[len(APPEND) :], env)
         if tip != new:  # else it has landed, and whoever pushes it again has not heard so
             judge_step = step(space, now, settings, objects, judge_extension)
-            chain.judge(judge_step, tip, new, env, objects, settings.decision_bytes)
+            within = bounds(space, now, settings)
+            chain.judge(judge_step, tip, new, env, objects, settings.decision_bytes, within)
 
 
 def _space_of(name: str, settings: "Settings", namespace: bool) -> "str | None":

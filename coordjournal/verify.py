@@ -11,6 +11,7 @@ from .errors import GitFailed, Refused
 from .gitread import Objects
 from .refs import decode_space
 from .store import GitStore
+from .timestamp import LAST_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,15 @@ def check(
         Refused: the first break, with its commit and its place in the log as ``seq``, whatever Seq it claims.
         GitFailed: objects are missing or damaged.
     """
-    count = 0
     with Objects(store.env) as objects:
 
         def step(parent: Commit | None, child: Commit, _size: int) -> None:
-            nonlocal count
             if child.files is None:
                 child.files = objects.files(child.tree, None)
             law.check(space, parent, child)
-            count += 1
-            if progress is not None and count % 1000 == 0:
-                progress(count)
 
-        chain.judge(step, base, tip, store.env, objects)
-    return count
+        bounds = (space, LAST_SECOND, LAST_SECOND, None)  # none but the law's
+        return chain.judge(step, base, tip, store.env, objects, bounds=bounds, progress=progress)
 
 
 def repository(

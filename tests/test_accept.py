@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from coordjournal import accept, canonical, law, schema
@@ -315,6 +315,78 @@ def test_random_changes(data: st.DataObject) -> None:
         if not isinstance(doc, dict):
             break
     agree(line_of(doc))
+
+
+SCHEMAS = {path.stem: json.loads(path.read_text("utf-8")) for path in VECTORS.parent.glob("*.json")}
+EDGES = ["a", "é", "😀", " ", ".", ";", "-", '"', "\\", "\n", "\x7f", "\x85", "\u2028", "\ufeff", "\ud800"]
+runs = st.lists(st.sampled_from(EDGES), min_size=1, max_size=3).map("".join)
+SPECIAL = {  # what no one meets by chance
+    "id": [ID, ID.replace("7", "4"), ID.upper()],
+    "at": [AT, "2100-02-29T00:00:00.000000Z", "2000-02-29T23:59:59.999999Z", AT.replace("T10", "T24")],
+    "sha256": [DIGEST, DIGEST[1:], "A" * 64],
+    "extension-type": ["x-acme-tag", "x-a", "x-a-b-"],
+}
+
+
+def rarely(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Much has to be right before the rest of a document matters."""
+    return st.integers(0, 24).flatmap(lambda n: usual if n else odd)
+
+
+def shaped(rule: dict[str, Any], name: str = "") -> st.SearchStrategy[Any]:
+    """Values as a schema describes them, up to its limits, and now and then beyond. It knows nothing of ``accept``."""
+    if "$ref" in rule:
+        file, _, inner = rule["$ref"].rpartition(":")[2].rpartition("#")
+        name = inner.rpartition("/")[2]
+        return shaped(SCHEMAS[file or "text"]["$defs"][name], name)
+    if "oneOf" in rule:
+        return st.one_of(*map(shaped, rule["oneOf"]))
+    if "const" in rule or "enum" in rule:
+        return rarely(st.sampled_from(rule.get("enum") or [rule["const"]]), st.sampled_from(HOSTILE))
+    if name in SPECIAL:
+        return rarely(st.just(SPECIAL[name][0]), st.sampled_from(SPECIAL[name]))
+    kind = rule["type"]
+    if kind == "object" and "properties" in rule:
+        fields = {key: shaped(value, key) for key, value in rule["properties"].items()}
+        may = {key: fields.pop(key) for key in set(fields) - set(rule["required"])}
+        whole = st.fixed_dictionaries(fields, optional=may)
+        return rarely(whole, st.builds(lambda doc, key, value: doc | {key: value}, whole, strings, anything))
+    if kind == "object":
+        keys = rarely(st.sampled_from(["a.b", "x/y:z", "k" * 100]), st.sampled_from(["k" * 101, "é", ""]))
+        return st.dictionaries(keys, rarely(st.sampled_from(["", "a\nb"]), runs), max_size=2)
+    if kind == "array":
+        items = shaped(rule["items"])
+        return rarely(st.lists(items, min_size=rule["minItems"], max_size=3, unique=True), st.lists(items, max_size=2))
+    if kind == "integer":
+        low, high = rule["minimum"], rule["maximum"]
+        return rarely(st.sampled_from([low, high, 12]), st.sampled_from([low - 1, high + 1, True, 1.0, None]))
+    if kind == "null":
+        return st.none()
+    assert kind == "string", rule
+    most = rule.get("maxUtf8Bytes", 100)
+    within = st.sampled_from(["a", "s:P", "é" * (most // 2), "a" * most, "x y"])
+    return rarely(within, runs | st.sampled_from(["", "é" * (most // 2) + "aa", "a" * (most + 1)]))
+
+
+KEPT = {"payload": {"const": "payload"}, "type": {"const": "type"}}  # until they are drawn
+ENVELOPES = shaped(SCHEMAS["envelope"] | {"properties": SCHEMAS["envelope"]["properties"] | KEPT})
+SHAPED = {kind: shaped(SCHEMAS[kind]) for kind, _ in PAYLOADS if kind in SCHEMAS}
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_documents_shaped_as_the_schemas_want_them(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(sorted(SHAPED)))
+    doc = data.draw(ENVELOPES)
+    if doc.get("type") == "type":
+        doc["type"] = kind
+    if doc.get("payload") == "payload":
+        doc["payload"] = data.draw(SHAPED[kind])
+    event("accepted" if agree(line_of(doc)) else "refused")
+
+
+def test_every_built_in_type_has_such_documents() -> None:
+    assert set(SHAPED) == accept.BUILT_IN == schema.built_in()
 
 
 @given(st.data())

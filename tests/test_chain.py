@@ -2,19 +2,23 @@
 
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pushing import Author, decision
 from test_receive import imported
 
-from coordjournal import chain, law
-from coordjournal.commit import Commit
+from coordjournal import chain, law, passing
+from coordjournal.commit import Commit, File
 from coordjournal.errors import GitFailed, Refused, UnlawfulLog
 from coordjournal.gitread import Objects, environment
+from coordjournal.timestamp import LAST_SECOND
 
 Step = tuple[str | None, str]
+LAWFUL = ("garden", LAST_SECOND, LAST_SECOND, None)
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +53,37 @@ def judged(author: Author, objects: Objects, old: str | None, new: str, most: in
             raise Refused("too-large", f"{size} bytes")
         law.check("garden", parent, child)
 
-    chain.judge(step, old, new, env_of(author), objects, most)
+    assert chain.judge(step, old, new, env_of(author), objects, most) == len(steps)
     return steps
 
 
+def passed(author: Author, objects: Objects, old: str | None, new: str, most: int | None = None) -> int:
+    """How many steps there were, and fewer to be judged, because plain ones are passed."""
+
+    def step(parent: Commit | None, child: Commit, size: int) -> None:
+        if most is not None and size > most:
+            raise Refused("too-large", f"{size} bytes")
+        if child.files is None:
+            child.files = objects.files(child.tree, None)
+        law.check("garden", parent, child)
+
+    return chain.judge(step, old, new, env_of(author), objects, most, LAWFUL)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain steps are passed soon, so that short logs tell."""
+    monkeypatch.setattr(chain, "_WORTH", 70)
+    monkeypatch.setattr(passing, "_TOGETHER", 3)
+
+
 def refusal(author: Author, objects: Objects, old: str | None, new: str, most: int | None = None) -> Refused:
+    """The refusal, the same whether plain steps are passed or not."""
     with pytest.raises(Refused) as caught:
         judged(author, objects, old, new, most)
+    with pytest.raises(Refused) as again:
+        passed(author, objects, old, new, most)
+    assert vars(again.value) == vars(caught.value)
     return caught.value
 
 
@@ -68,6 +96,7 @@ def test_every_step_is_judged_once(
     old = log[start - 1] if start else None
     expected = [*([None] if old is None else [old]), *log[start : start + length]]
     assert judged(author, objects, old, new) == list(pairwise(expected))[::-1]
+    assert passed(author, objects, old, new) == len(expected) - 1
     assert objects.read(new, "commit") is not None  # ready for the next question
 
 
@@ -95,6 +124,142 @@ def test_the_first_of_all_breaks_is_named(
     assert (found.code, found.commit, found.seq) == ("subject", oids[broken[0]], broken[0])
     found = refusal(author, objects, None, oids[-1])
     assert (found.code, found.commit, found.seq) == ("subject", oids[broken[0]], broken[0])
+
+
+# ------------------------------------------------------------------------------------------------ plain steps
+
+
+def test_most_steps_of_a_long_chain_need_no_judge(author: Author, objects: Objects, log: list[str]) -> None:
+    judged: list[int | None] = []
+
+    def step(parent: Commit | None, child: Commit, size: int) -> None:
+        judged.append(child.seq)
+
+    told: list[int] = []
+    bounds = LAWFUL
+    assert chain.judge(step, None, log[-1], env_of(author), objects, bounds=bounds, progress=told.append) == 150
+    # the last one has no parent in the stream, and the one before the first that is plain waits for the law's word
+    assert judged == [*range(149, 77, -1), 0]
+    for bounds in (("orchard", LAST_SECOND, LAST_SECOND, None), ("garden", 0, LAST_SECOND, None)):
+        judged.clear()
+        assert chain.judge(step, None, log[-1], env_of(author), objects, bounds=bounds) == 150
+        assert judged == [*range(149, -1, -1)]
+
+
+@pytest.fixture(scope="module")
+def mixed(author: Author) -> list[str]:
+    """A log in which plain steps and others take turns, some with attachments: plain from 140 down."""
+    raws: list[bytes] = []
+    oids: list[str] = []
+    for seq in range(220):
+        change: dict[str, Any] = {"tree": author.tree()}
+        if seq % 5 == 0:
+            change = attached(author, b"text %d" % (seq // 10))
+        elif seq % 7 == 0:
+            change["document"] = {"meta": {"import": "7"}}
+        raws.append(decision("garden", seq, oids[-1] if oids else None, **change))
+        oids.append(author.object("commit", raws[-1]))
+    return oids
+
+
+def attached(author: Author, content: bytes, **tree: str) -> dict[str, Any]:
+    """What a decision with an attachment is made of; ``tree`` changes name or mode of the file."""
+    blob = author.blob(content)
+    entry = ({"mode": "100644", "name": "body"} | tree)
+    return {
+        "tree": author.tree((entry["mode"], entry["name"], blob)),
+        "kind": "overlay-revised",
+        "payload": {
+            "base_rev": None,
+            "body": {"bytes": len(content), "sha256": sha256(content).hexdigest()},
+            "overlay_id": "o",
+        },
+        "subject": f"overlay-revised: o ({len(content)} bytes)",
+    }
+
+
+def test_plain_steps_and_others_take_turns(author: Author, objects: Objects, mixed: list[str]) -> None:
+    assert passed(author, objects, None, mixed[-1]) == 220
+    assert passed(author, objects, mixed[10], mixed[-1]) == 209
+    assert objects.read(mixed[0], "commit") is not None  # ready for the next question
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tree": {"mode": "100755"}},
+        {"tree": {"name": "bodi"}},
+        {"content": b"texts"},
+        {"content": b"text!"},
+        {"seq": 9},
+        {"appended": 5},
+        {"subject": "alias-set: Home -> s:P"},
+        {"actor": "alice "},
+        {"headers": b"encoding latin-1\n"},
+        {"trailers": b"\nSeq: 49\nLease: -; term=1\n"},
+        {"trailers": b"\nSeq: 49\nLease: nonsense\n"},
+    ],
+)
+def test_a_break_among_plain_steps_is_named(
+    author: Author, objects: Objects, mixed: list[str], change: dict[str, Any]
+) -> None:
+    """What follows is plain, and so would the broken one be but for the break."""
+    parts: dict[str, Any] = {}
+    if change.keys() & {"tree", "content"}:
+        parts = attached(author, b"text.", **change.get("tree", {}))
+        if "content" in change:
+            parts["tree"] = author.tree(("100644", "body", author.blob(change["content"])))
+    else:
+        parts = {key: value for key, value in change.items() if key != "seq"}
+    oids = mixed[:49]  # the last one is plain too
+    oids.append(author.object("commit", decision("garden", change.get("seq", 49), oids[-1], **parts)))
+    trailer = change.get("trailers", b"").partition(b"\nLease: ")[2]
+    for seq in range(50, 150):
+        lease = b"\nSeq: %d\n" % seq + (b"Lease: " + trailer if trailer else b"")
+        oids.append(author.object("commit", decision("garden", seq, oids[-1], trailers=lease)))
+    found = refusal_of(author, objects, oids[-1])
+    assert (found.commit, found.seq) == (oids[49], 49)
+
+
+def refusal_of(author: Author, objects: Objects, new: str) -> Refused:
+    with pytest.raises(Refused) as caught:
+        passed(author, objects, None, new)
+    return caught.value
+
+
+def test_a_missing_attachment_among_plain_steps(author: Author, objects: Objects, mixed: list[str]) -> None:
+    parts = attached(author, b"text.") | {"tree": author.tree(("100644", "body", "4" * 40))}
+    oids = [author.decision("garden", 49, mixed[48], **parts)]
+    for seq in range(50, 150):
+        oids.append(author.decision("garden", seq, oids[-1]))
+    with pytest.raises(GitFailed, match="4444"):
+        passed(author, objects, None, oids[-1])
+    assert objects.read(mixed[0], "commit") is not None  # ready for the next question
+
+
+def test_an_attachment_beyond_the_limit_is_for_the_judge(author: Author, objects: Objects, mixed: list[str]) -> None:
+    judged: list[tuple[int | None, tuple[File, ...] | None]] = []
+
+    def step(parent: Commit | None, child: Commit, size: int) -> None:
+        judged.append((child.seq, child.files))
+
+    large = author.decision("garden", 49, mixed[48], **attached(author, b"12345678"))
+    oids = [large]
+    for seq in range(50, 150):
+        oids.append(author.decision("garden", seq, oids[-1]))
+    for most in (8, 7):
+        judged.clear()
+        bounds = ("garden", LAST_SECOND, LAST_SECOND, most)
+        chain.judge(step, mixed[30], oids[-1], env_of(author), objects, bounds=bounds)
+        assert ((49, None) in judged) == (most == 7)
+
+
+def test_a_malformed_lease_behind_the_tip_is_a_refusal(author: Author, objects: Objects, log: list[str]) -> None:
+    """The walk comes to the child first, and must not stumble over what its parent says."""
+    bad = author.decision("garden", 5, log[4], trailers=b"\nSeq: 5\nLease: nonsense\n")
+    child = author.decision("garden", 6, bad, trailers=b"\nSeq: 6\nLease: nonsense\n")
+    found = refusal(author, objects, log[4], child)
+    assert (found.code, found.commit, found.seq) == ("lease", bad, 5)
 
 
 def test_a_rewind_names_where_the_commit_is(author: Author, objects: Objects, log: list[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pushing import Author, git, write_program
 
-from coordjournal import gitread
+from coordjournal import attachments, gitread
 from coordjournal.errors import GitFailed
 from coordjournal.gitread import Child, Objects, ask_config, commits, config, environment, ref
 
@@ -171,6 +171,55 @@ def test_a_damaged_object_is_an_error_and_no_answer(author: Author) -> None:
         objects.read(blob, "blob")
     with Objects(env_of(author)) as objects, pytest.raises(GitFailed, match="cat-file"):
         objects.files(author.tree(("100644", "body", blob)), None)
+
+
+def test_many_trees_are_measured_with_few_questions(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than are asked at once; some equal, some with the same file, some that are no such trees."""
+    contents = [b"%d" % (number % 90) * 50 for number in range(200)]
+    blobs = [author.blob(content) for content in contents]
+    trees = [author.tree(("100644", f"body{number % 150}", blob)) for number, blob in enumerate(blobs)]
+    odd = [author.blob(os.urandom(200_000)), "1" * 40, author.tree(*(("100644", f"{n}", blobs[0]) for n in range(9)))]
+    for number, oid in enumerate(odd):
+        trees[number * 7 + 3] = trees[number * 7 + 4] = oid
+    sent: list[int] = []
+    send = Child.send
+    monkeypatch.setattr(Child, "send", lambda child, data: (sent.append(len(data)), send(child, data))[1])
+    with Objects(env_of(author)) as objects:
+        found = objects.measured(trees, 10**6)
+        asked = len(sent)
+        assert found == objects.measured(trees, 10**6)
+        again = len(sent) - asked
+        one_by_one = [objects.files(tree, None) for tree in trees]
+    assert max(sent) <= 4096  # no more than any pipe takes while nobody reads it
+    assert asked < 20 and again <= 4  # what is no such tree is not remembered
+    for number, (tree, files, alone) in enumerate(zip(trees, found, one_by_one, strict=True)):
+        if tree in odd:
+            assert files is None and alone is None
+        else:
+            assert files is not None and alone is not None
+            for (file,) in (files, alone):
+                assert (file.mode, file.name, file.oid) == ("100644", f"body{number % 150}", blobs[number])
+                assert (file.size, file.sha256) == (len(contents[number]), sha256(contents[number]).hexdigest())
+
+
+def test_a_file_that_is_missing_among_many_leaves_no_answer_behind(author: Author) -> None:
+    blobs = [author.blob(b"%d" % number) for number in range(20)]
+    trees = [author.tree(("100644", "body", blob)) for blob in blobs]
+    with Objects(env_of(author)) as objects:
+        with pytest.raises(GitFailed, match="1111"):
+            objects.measured([*trees[:5], author.tree(("100644", "body", "1" * 40)), *trees[5:]], None)
+        assert objects.read(blobs[0], "blob") == (blobs[0], b"0")
+        assert objects.measured(trees, None) == [objects.files(tree, None) for tree in trees]
+        assert objects.measured([], None) == []
+
+
+def test_the_trees_that_are_remembered_are_bounded(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attachments, "_MOST_KNOWN", 5)
+    trees = [author.tree(("100644", f"b{number}", author.blob(b"x"))) for number in range(12)]
+    with Objects(env_of(author)) as objects:
+        for tree in trees * 2:
+            assert objects.files(tree, None)
+            assert len(objects.known) <= 5
 
 
 def test_a_repository_of_sha256(tmp_path: Path) -> None:
