@@ -12,7 +12,7 @@ import click
 
 from .contention import contend
 from .measure import Row, machine, table
-from .rows import push_many, push_one, read_many
+from .rows import push_many, push_one, read_many, start
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,6 +21,7 @@ from .rows import push_many, push_one, read_many
 def main(quick: bool, as_json: bool) -> None:
     """Measure coordjournal against yardsticks of the same run. Ratios matter, seconds are those of this machine."""
     parts: list[Callable[[Path], list[Row]]] = [
+        lambda place: start(place, 15 if quick else 60),
         lambda place: push_one(place, 15 if quick else 60),
         lambda place: push_many(place, 2_000 if quick else 10_000, 3 if quick else 7),
         lambda place: read_many(place, 10_000 if quick else 100_000, 3 if quick else 7),

@@ -16,7 +16,7 @@ from .measure import Row, interleaved, row
 # Each runs in a process of its own and prints its seconds, without those that Python takes to start and to end.
 _FOLD = """
 import sys, time
-from coordjournal.journal import Journal
+from coordjournal import Journal, Space
 start = time.perf_counter()
 state = Journal.open(sys.argv[1], extensions={}).space("garden").state()
 state.aliases, state.groups
@@ -31,6 +31,30 @@ store = GitStore(sys.argv[1])
 check(store, "garden", store.tip("garden"))
 print(time.perf_counter() - start)
 """
+
+
+def start(place: Path, runs: int) -> list[Row]:
+    """What it takes to start: whole processes that ask one question of a small log, and that import the library."""
+    repository = place / "wiki.git"
+    _chain(repository, 10)
+    program = str(Path(sys.executable).with_name("coordjournal"))  # as pip installs it
+
+    def process(*words: str) -> Callable[[int], None]:
+        def step(_turn: int) -> None:
+            subprocess.run(words, cwd=repository, stdout=subprocess.DEVNULL, check=True)
+
+        return step
+
+    questions = {"resolve": "name 1", "group": "shardA:Page", "why": "name 1"}
+    steps = {verb: process(program, verb, logs.SPACE, thing) for verb, thing in questions.items()}
+    for name in ("click", "dulwich.repo"):
+        steps[name] = process(sys.executable, "-c", f"import {name}")
+    steps["library"] = process(sys.executable, "-c", "from coordjournal import Journal, AliasSet")
+    seconds = interleaved(steps, runs)
+    return [
+        *(row(f"`coordjournal {verb}`", "import click", seconds[verb], seconds["click"], 1.4) for verb in questions),
+        row("import of Journal and AliasSet", "import dulwich.repo", seconds["library"], seconds["dulwich.repo"], 0.8),
+    ]
 
 
 def push_one(place: Path, runs: int) -> list[Row]:

@@ -9,21 +9,20 @@ TYPE_CHECKING = False  # importing it from typing would cost the hook 4 ms
 __version__ = "0.1.0"
 
 _HOME = {
-    "journal": ("Change", "Checkpoint", "Journal"),
-    "space": ("Preview", "Space", "Whereabouts"),
+    "journal": ("Journal",),
+    "space": ("Space",),
+    "feed": ("Change", "Checkpoint"),
+    "whereabouts": ("Preview", "Whereabouts"),
     "lease": ("HeldLease",),
     "trailer": ("Lease",),
-    "decision": (
+    "decision": ("Attachment", "Decision", "Intent", "Landed"),
+    "payload": (
         "AliasCleared",
         "AliasSet",
-        "Attachment",
         "BindingMade",
-        "Decision",
         "DecisionRevoked",
         "ForkMade",
-        "Intent",
         "IntentRefused",
-        "Landed",
         "LeaseAcquired",
         "LeaseReleased",
         "MergeDecided",
@@ -59,23 +58,10 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = list(_MODULE)
 
 if TYPE_CHECKING:
-    from .decision import AliasCleared as AliasCleared
-    from .decision import AliasSet as AliasSet
     from .decision import Attachment as Attachment
-    from .decision import BindingMade as BindingMade
     from .decision import Decision as Decision
-    from .decision import DecisionRevoked as DecisionRevoked
-    from .decision import ForkMade as ForkMade
     from .decision import Intent as Intent
-    from .decision import IntentRefused as IntentRefused
     from .decision import Landed as Landed
-    from .decision import LeaseAcquired as LeaseAcquired
-    from .decision import LeaseReleased as LeaseReleased
-    from .decision import MergeDecided as MergeDecided
-    from .decision import OverlayClosed as OverlayClosed
-    from .decision import OverlayCreated as OverlayCreated
-    from .decision import OverlayRevised as OverlayRevised
-    from .decision import Payload as Payload
     from .difference import StateDiff as StateDiff
     from .difference import diff as diff
     from .errors import Contention as Contention
@@ -96,19 +82,32 @@ if TYPE_CHECKING:
     from .errors import UnsupportedVersion as UnsupportedVersion
     from .errors import WouldBeVoid as WouldBeVoid
     from .extensions import ExtensionFold as ExtensionFold
-    from .journal import Change as Change
-    from .journal import Checkpoint as Checkpoint
+    from .feed import Change as Change
+    from .feed import Checkpoint as Checkpoint
     from .journal import Journal as Journal
     from .lease import HeldLease as HeldLease
-    from .space import Preview as Preview
+    from .payload import AliasCleared as AliasCleared
+    from .payload import AliasSet as AliasSet
+    from .payload import BindingMade as BindingMade
+    from .payload import DecisionRevoked as DecisionRevoked
+    from .payload import ForkMade as ForkMade
+    from .payload import IntentRefused as IntentRefused
+    from .payload import LeaseAcquired as LeaseAcquired
+    from .payload import LeaseReleased as LeaseReleased
+    from .payload import MergeDecided as MergeDecided
+    from .payload import OverlayClosed as OverlayClosed
+    from .payload import OverlayCreated as OverlayCreated
+    from .payload import OverlayRevised as OverlayRevised
+    from .payload import Payload as Payload
     from .space import Space as Space
-    from .space import Whereabouts as Whereabouts
     from .state import CoordinationState as CoordinationState
     from .state import ForkEdge as ForkEdge
     from .state import Overlay as Overlay
     from .state import Void as Void
     from .state import fold as fold
     from .trailer import Lease as Lease
+    from .whereabouts import Preview as Preview
+    from .whereabouts import Whereabouts as Whereabouts
 
 
 def __getattr__(name: str) -> object:

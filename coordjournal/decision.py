@@ -1,23 +1,23 @@
-"""What a decision is: the typed payloads programs write, the decision itself, and where it landed.
+"""What a decision is, and where it landed; the typed payloads that programs write are in :mod:`coordjournal.payload`.
 
 Only what programs use lives here; the hook judges the plain JSON object and never imports this module.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
-from typing import Any, ClassVar
-from unicodedata import normalize
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from . import canonical, timestamp
+from .value import Value
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 FORMAT = 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Json = Any  #: a value of the canonical JSON model
 
@@ -25,8 +25,8 @@ Json = Any  #: a value of the canonical JSON model
 _Bytes = bytes  # Attachment has a field of that name
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Attachment(Value):
     """A large text beside the decision: its length in bytes and the SHA-256 of them in lower-case hex."""
 
     bytes: int
@@ -35,6 +35,8 @@ class Attachment:
     @classmethod
     def of(cls, content: _Bytes) -> Attachment:
         """The attachment that declares ``content``."""
+        import hashlib
+
         return cls(len(content), hashlib.sha256(content).hexdigest())
 
     def json(self) -> dict[str, Json]:
@@ -42,172 +44,8 @@ class Attachment:
         return {"bytes": self.bytes, "sha256": self.sha256}
 
 
-class Payload:
-    """The base of the typed payloads: ``type`` is the decision type, ``json()`` the payload as JSON."""
-
-    __slots__ = ()
-    type: ClassVar[str]
-
-    def json(self) -> dict[str, Json]:
-        """The payload as a JSON object; absent optional fields are left out, ``null`` where the schema wants it."""
-        out: dict[str, Json] = {}
-        for f in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
-            value = getattr(self, f.name)
-            if f.name == "body":
-                out["body"] = value.json() if isinstance(value, Attachment) else Attachment.of(_bytes(value)).json()
-            elif value is not None or f.name == "base_rev":
-                out[f.name] = list(value) if isinstance(value, tuple) else value
-        return out
-
-    def files(self) -> dict[str, bytes]:
-        """The attachments to store beside the decision: name to content."""
-        body = getattr(self, "body", None)
-        return {} if body is None or isinstance(body, Attachment) else {"body": _bytes(body)}
-
-
-@dataclass(frozen=True, slots=True)
-class AliasSet(Payload):
-    """The name ``alias`` means the page ``target``. The alias is brought to Unicode's NFC."""
-
-    type: ClassVar[str] = "alias-set"
-    alias: str
-    target: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "alias", normalize("NFC", self.alias))
-
-
-@dataclass(frozen=True, slots=True)
-class AliasCleared(Payload):
-    """The name ``alias`` means nothing any more. The alias is brought to Unicode's NFC."""
-
-    type: ClassVar[str] = "alias-cleared"
-    alias: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "alias", normalize("NFC", self.alias))
-
-
-@dataclass(frozen=True, slots=True)
-class BindingMade(Payload):
-    """``members``, two or more distinct pages, are one page."""
-
-    type: ClassVar[str] = "binding-made"
-    members: Sequence[str]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "members", _pages(self.members))
-
-
-@dataclass(frozen=True, slots=True)
-class MergeDecided(Payload):
-    """The pages ``sources`` are merged into the page ``into``."""
-
-    type: ClassVar[str] = "merge-decided"
-    sources: Sequence[str]
-    into: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sources", _pages(self.sources))
-
-
-@dataclass(frozen=True, slots=True)
-class ForkMade(Payload):
-    """The page ``fork`` was forked from the page ``source`` (at its revision ``source_rev``)."""
-
-    type: ClassVar[str] = "fork-made"
-    source: str
-    fork: str
-    source_rev: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OverlayCreated(Payload):
-    """A local edit ``body`` lies over the page ``target`` at its revision ``base_rev`` (None: a page yet unwritten)."""
-
-    type: ClassVar[str] = "overlay-created"
-    overlay_id: str
-    target: str
-    base_rev: str | None
-    body: str | bytes | Attachment
-
-
-@dataclass(frozen=True, slots=True)
-class OverlayRevised(Payload):
-    """The overlay has a new ``body``, now over the revision ``base_rev`` of its page."""
-
-    type: ClassVar[str] = "overlay-revised"
-    overlay_id: str
-    base_rev: str | None
-    body: str | bytes | Attachment
-
-
-@dataclass(frozen=True, slots=True)
-class OverlayClosed(Payload):
-    """The overlay was ``applied`` (the page's new revision is ``result_rev``) or ``discarded``."""
-
-    type: ClassVar[str] = "overlay-closed"
-    overlay_id: str
-    outcome: str
-    result_rev: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionRevoked(Payload):
-    """The earlier decision of this space with the id ``decision`` is taken back."""
-
-    type: ClassVar[str] = "decision-revoked"
-    decision: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseAcquired(Payload):
-    """``holder`` has the lease of the space, and renews it as long as it appends: for ``ttl`` seconds from each of its
-    append times on nobody else appends. :meth:`coordjournal.Space.lease` appends it."""
-
-    type: ClassVar[str] = "lease-acquired"
-    holder: str
-    ttl: int
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseReleased(Payload):
-    """``holder`` gives the lease back."""
-
-    type: ClassVar[str] = "lease-released"
-    holder: str
-
-
-@dataclass(frozen=True, slots=True)
-class IntentRefused(Payload):
-    """The intent with the id ``decision``, which waited in the inbox, is let go because of ``reason``."""
-
-    type: ClassVar[str] = "intent-refused"
-    decision: str
-    reason: str
-
-
-BUILT_IN: dict[str, type[Payload]] = {
-    payload.type: payload
-    for payload in (
-        AliasSet,
-        AliasCleared,
-        BindingMade,
-        MergeDecided,
-        ForkMade,
-        OverlayCreated,
-        OverlayRevised,
-        OverlayClosed,
-        DecisionRevoked,
-        LeaseAcquired,
-        LeaseReleased,
-        IntentRefused,
-    )
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Decision(Value):
     """One event: ``actor`` decided ``type`` and ``payload`` at ``at``, in ``space``, because of ``reason``.
 
     ``id`` is a UUIDv7 in lower-case hex with hyphens; ``at`` is UTC with six digits of fraction. The payload and meta
@@ -259,8 +97,8 @@ class Decision:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Landed(Value):
     """A decision at its place: ``seq`` in its space, in the commit ``commit``, put there by ``appender`` at
     ``appended`` (whole seconds since 1970), under the lease that the trailer ``lease`` tells."""
 
@@ -313,22 +151,14 @@ def at_text(at: datetime | str | None, clock: Callable[[], int] = time.time_ns) 
         return at
     if at.tzinfo is None:
         raise ValueError("the time has no zone; say datetime.now(UTC)")
-    since = at - _EPOCH
+    from datetime import UTC, datetime
+
+    since = at - datetime(1970, 1, 1, tzinfo=UTC)
     return timestamp.text(since.days * 86400 + since.seconds, since.microseconds)
 
 
-def _pages(pages: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(pages, str):
-        raise TypeError(f"expected a sequence of pages, not one text: {pages!r}")
-    return tuple(pages)
-
-
-def _bytes(content: str | bytes) -> bytes:
-    return content.encode() if isinstance(content, str) else content
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Intent(Value):
     """A decision that has no place in a log yet, with the content of its attachments (name to bytes)."""
 
     decision: Decision

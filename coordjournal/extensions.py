@@ -8,9 +8,10 @@ fail: its decision is void (``extension-failed``) and the state says what happen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .decision import Landed
+if TYPE_CHECKING:
+    from .decision import Landed
 
 GROUP = "coordjournal.decisions"
 

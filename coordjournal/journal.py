@@ -2,68 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import subprocess
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import descriptor, log
-from .admission import Settings
-from .appending import Sent
-from .decision import Landed
 from .errors import CoordjournalError, GitFailed, JournalRewound, NotAJournal
-from .extensions import ExtensionFold, load_extensions
 from .locking import Lock
-from .memory import MemoryStore
-from .outbox import Outbox
+from .opening import Asked, environment
 from .refs import META, encode_space
-from .remote import Remote, environment, overwrites_logs
-from .space import Space
 from .store import GitStore
-from .sync import Moved, meta_ref, sync
-from .text import is_ident, is_space
+from .text import is_space
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from .admission import Settings
+    from .appending import Sent
+    from .extensions import ExtensionFold
+    from .feed import Change, Checkpoint
+    from .memory import MemoryStore
+    from .outbox import Outbox
+    from .remote import Remote
     from .schema import Extensions
+    from .space import Space
+    from .sync import Moved
 
-Store = GitStore | MemoryStore
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A decision that is new in a space."""
-
-    space: str
-    landed: Landed
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """How far a reader of the feed has come: space to the commit of the last decision it has seen."""
-
-    seen: Mapping[str, str] = field(default_factory=dict)
-
-    def after(self, change: Change) -> Checkpoint:
-        """The checkpoint once ``change`` is dealt with."""
-        return Checkpoint({**self.seen, change.space: change.landed.commit})
-
-    def dumps(self) -> str:
-        """The checkpoint as text, to be kept wherever its reader keeps things."""
-        return json.dumps(dict(self.seen), ensure_ascii=False, sort_keys=True)
-
-    @classmethod
-    def loads(cls, text: str) -> Checkpoint:
-        """The checkpoint of :meth:`dumps`. Raises ValueError for anything else."""
-        seen = json.loads(text)
-        if not isinstance(seen, dict) or not all(isinstance(commit, str) and commit for commit in seen.values()):
-            raise ValueError("not a checkpoint")
-        return cls(seen)
+    Store = GitStore | MemoryStore
 
 
 class Journal:
@@ -71,9 +36,6 @@ class Journal:
 
     Attributes:
         store: where objects and refs are.
-        remote: where appends go to; None where the logs themselves are here.
-        extensions: plug-ins by extension type.
-        outbox: where appends of a clone are stored until they have landed; None where the logs themselves are here.
         mirror_of: the URL from which the next fetch overwrites the logs here, so that nothing is appended here; empty
             where there is none.
     """
@@ -81,17 +43,19 @@ class Journal:
     def __init__(
         self,
         store: Store,
-        remote: Remote | None = None,
+        remote: Remote | str | None = None,
         *,
         spaces: Collection[str] | None = None,
         appender: str | None = None,
         extensions: Mapping[str, ExtensionFold] | None = None,
         mirror_of: str = "",
     ) -> None:
+        """``remote`` is where appends go to, or the name that it has in the configuration of ``store``."""
         self.store = store
-        self.remote = remote
         self.mirror_of = mirror_of
-        self.extensions = load_extensions() if extensions is None else extensions
+        self._remote = remote
+        self._outbox: Outbox | None = None
+        self._extensions = extensions
         self._wanted = None if spaces is None else frozenset(spaces)
         self._appender = appender
         self._spaces: dict[str, Space] = {}
@@ -100,9 +64,38 @@ class Journal:
         self._settings_as_of: object = None
         self._judge: Extensions | None = None
         self._sequencing_denied: str | None = None  # the descriptor of a server that does not do what it says
-        self.outbox: Outbox | None = None
-        if remote is not None and isinstance(store, GitStore):
-            self.outbox = Outbox(Path(store.git_dir) / "coordjournal" / "outbox")
+
+    # What follows is made when it is first asked for: a program that only reads needs neither, and importing them, and
+    # looking for plug-ins, would be half of what it takes to start.
+
+    @property
+    def remote(self) -> Remote | None:
+        """Where appends go to; None where the logs themselves are here."""
+        if isinstance(self._remote, str):
+            from .remote import Remote
+
+            assert isinstance(self.store, GitStore)
+            self._remote = Remote(self.store.git_dir, self._remote)
+        return self._remote
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """Where appends of a clone are stored until they have landed; None where the logs themselves are here."""
+        if self._outbox is None and self._remote is not None and isinstance(self.store, GitStore):
+            from .outbox import Outbox
+
+            self._outbox = Outbox(os.path.join(self.store.git_dir, "coordjournal", "outbox"))
+        return self._outbox
+
+    @property
+    def extensions(self) -> Mapping[str, ExtensionFold]:
+        """Plug-ins by extension type."""
+        if self._extensions is None:
+            from .extensions import load_extensions
+
+            with self._lock:
+                self._extensions = load_extensions() if self._extensions is None else self._extensions
+        return self._extensions
 
     # -- where a journal comes from ------------------------------------------------------------------------------
 
@@ -128,24 +121,36 @@ class Journal:
         Raises:
             NotAJournal: no repository that git accepts, or one without logs and without a remote.
         """
-        git_dir, bare = _find(Path(path))
-        config = _config(git_dir)
-        name = config.get("coordjournal.remote", [""])[-1] or ("" if bare else "origin")
-        chosen = appender or _default_appender(config)
-        if not name:
-            mirrored = _mirrored(git_dir, config)
-            return cls(GitStore(git_dir), appender=chosen, extensions=extensions, mirror_of=mirrored)
-        if f"remote.{name}.url" not in config:
-            raise NotAJournal(
-                f"{path} has no remote {name!r} to append to: `coordjournal clone URL DIR` makes a clone, "
-                "`coordjournal init DIR` a repository of its own"
-            )
+        return cls._open(path, appender, extensions)
+
+    @classmethod
+    def _open(
+        cls,
+        asked: str | os.PathLike[str] | Asked,
+        appender: str | None,
+        extensions: Mapping[str, ExtensionFold] | None,
+        first: str | None = None,
+    ) -> Journal:
+        """As :meth:`open`, of what git may have been asked about already.
+
+        ``first`` is the space whose state will be asked for at once.
+        """
+        # What every journal needs is imported while git is at work, on the first question or on the second.
+        if not isinstance(asked, Asked):
+            asked = Asked(asked)
+            from . import space
+        found = asked.answer()
+        store = GitStore(found.git_dir, found.prefix, found.hash_name)
+        if first is not None:
+            store.ask_ahead(first)
+        from . import space  # noqa: F401
         return cls(
-            GitStore(git_dir, f"refs/coordjournal/{name}/"),
-            Remote(str(git_dir), name),
-            spaces=config.get("coordjournal.space"),
-            appender=chosen,
+            store,
+            found.remote or None,
+            spaces=found.spaces if found.remote else None,
+            appender=appender or found.appender,
             extensions=extensions,
+            mirror_of=found.mirror_of,
         )
 
     @classmethod
@@ -166,12 +171,17 @@ class Journal:
             NotAJournal: ``path`` exists and is not empty.
             RemoteUnreachable, UnlawfulLog, UnsupportedVersion, GitFailed: and then nothing is left behind.
         """
+        from pathlib import Path
+        from unicodedata import normalize
+
+        from .remote import Remote
+
         folder = Path(path)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise NotAJournal(f"{path} exists and is not empty")
         if spaces is not None and not spaces:
             raise ValueError("no space to clone; leave `spaces` out for all of them")
-        only = [unicodedata.normalize("NFC", space) for space in spaces or ()]
+        only = [normalize("NFC", space) for space in spaces or ()]
         for space in only:
             encode_space(space)  # raises ValueError
         if ":" not in url and Path(url).exists():
@@ -201,6 +211,8 @@ class Journal:
         cls, *, appender: str = "coordjournal", extensions: Mapping[str, ExtensionFold] | None = None
     ) -> Journal:
         """A journal without a disk, under the same law: for your own tests."""
+        from .memory import MemoryStore
+
         return cls(MemoryStore(), appender=appender, extensions=extensions or {})
 
     def close(self) -> None:
@@ -229,11 +241,15 @@ class Journal:
         Raises:
             ValueError: not a space id.
         """
+        from .space import Space
+
         with self._lock:
             if space in self._spaces:
                 return self._spaces[space]
             if not space.isascii() and not (is_space(space) and self.store.tip(space)):
-                space = unicodedata.normalize("NFC", space)
+                from unicodedata import normalize
+
+                space = normalize("NFC", space)
             if space not in self._spaces:
                 self._spaces[space] = Space(self, space)
             return self._spaces[space]
@@ -254,7 +270,7 @@ class Journal:
                 was changed here.
             GitFailed: the clone cannot be written.
         """
-        news = [change for move in self._sync(self._wanted) for change in self._between(move)]
+        news = [change for move in self._sync(self._wanted) for change in self._between(move.space, move.old, move.new)]
         self.send()
         return news
 
@@ -286,26 +302,31 @@ class Journal:
             if self._wanted is not None and space not in self._wanted:
                 continue
             if seen.get(space) != tip:
-                yield from self._between(Moved(space, seen.get(space), tip))
+                yield from self._between(space, seen.get(space), tip)
 
     def checkpoint(self) -> Checkpoint:
         """The checkpoint of a reader that has seen all that is here."""
+        from .feed import Checkpoint
+
         return Checkpoint(self.store.tips())
 
-    def _between(self, move: Moved) -> Iterator[Change]:
-        records = log.continuing(self._commits(move), move.old, move.space, move.new)
-        raw = self.store.object(move.new, "commit")
+    def _between(self, space: str, old: str | None, new: str) -> Iterator[Change]:
+        from . import log
+        from .feed import Change
+
+        records = log.continuing(self._commits(space, old, new), old, space, new)
+        raw = self.store.object(new, "commit")
         assert raw is not None  # it was just read
         first = log.seq_of(raw[1]) - len(records) + 1
         for seq, record in enumerate(records, first):
-            yield Change(move.space, log.landed(seq, record))
+            yield Change(space, log.landed(seq, record))
 
-    def _commits(self, move: Moved) -> Iterator[tuple[str, bytes]]:
+    def _commits(self, space: str, old: str | None, new: str) -> Iterator[tuple[str, bytes]]:
         try:
-            yield from self.store.commits(move.new, move.old)
+            yield from self.store.commits(new, old)
         except GitFailed:
-            if move.old is not None and self.store.object(move.old, "commit") is None:
-                raise JournalRewound(move.space, move.old, move.new) from None
+            if old is not None and self.store.object(old, "commit") is None:
+                raise JournalRewound(space, old, new) from None
             raise
 
     # -- for the spaces ------------------------------------------------------------------------------------------
@@ -330,7 +351,7 @@ class Journal:
 
     def sequencing(self) -> bool:
         """Whether the server takes intents and gives them their places itself (``refs/append/``)."""
-        return self.remote is not None and self.settings().sequencing and not self._is_denied()
+        return self._remote is not None and self.settings().sequencing and not self._is_denied()
 
     def forget_sequencing(self) -> None:
         """Notes that the server does not sequence, whatever its descriptor says: it may be a copy of another's."""
@@ -341,6 +362,8 @@ class Journal:
         return self._sequencing_denied is not None and self._sequencing_denied == self._descriptor()
 
     def _descriptor(self) -> str | None:
+        from .sync import meta_ref
+
         assert self.remote is not None and isinstance(self.store, GitStore)
         return self.store.resolve(meta_ref(self.remote.name))
 
@@ -351,9 +374,11 @@ class Journal:
             Refused: ``undeclared-type`` or ``extension-schema``. In memory, and in a clone of a server that describes
                 nothing, every payload passes: there is nobody here who could declare it.
         """
-        if isinstance(self.store, MemoryStore):
+        if not isinstance(self.store, GitStore):
             return
+        from . import descriptor
         from .schema import Extensions  # jsonschema takes 120 ms to import, and only extensions need it here
+        from .sync import meta_ref
 
         ref = META if self.remote is None else meta_ref(self.remote.name)
         with self._lock:
@@ -365,13 +390,15 @@ class Journal:
 
     def projection_path(self, space: str) -> str | None:
         """Where the projection of a space's log is kept; None in memory."""
-        if isinstance(self.store, MemoryStore):
+        if not isinstance(self.store, GitStore):
             return None
         return f"{self.store.git_dir}/coordjournal/fold/{encode_space(space)}.sqlite"
 
     def _sync(self, wanted: Collection[str] | None) -> Sequence[Moved]:
         if self.remote is None:
             return []
+        from .sync import sync
+
         assert isinstance(self.store, GitStore)
         with self._lock:
             moved = sync(self.store, self.remote, wanted)
@@ -382,16 +409,16 @@ class Journal:
     def _configuration(self) -> object:
         """What differs once somebody has changed the configuration of the repository that holds the logs here (a file
         that it includes is not looked at again)."""
-        if self.remote is not None or isinstance(self.store, MemoryStore):
+        if self._remote is not None or not isinstance(self.store, GitStore):
             return None
         try:
-            found = os.stat(Path(self.store.git_dir) / "config")
+            found = os.stat(os.path.join(self.store.git_dir, "config"))
         except OSError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _read_settings(self) -> Settings:
-        if self.remote is None or isinstance(self.store, MemoryStore):
+        if self.remote is None or not isinstance(self.store, GitStore):
             try:
                 settings = self.store.settings()
             except ValueError as error:
@@ -403,67 +430,28 @@ class Journal:
                     f"`coordjournal clone {self.mirror_of} DIR` makes a clone to append in"
                 )
             return settings
+        from . import descriptor
+        from .admission import Settings
+        from .sync import meta_ref
+
         described = descriptor.read(self.store, meta_ref(self.remote.name))
         return Settings() if described is None else descriptor.settings_of(described)
 
 
-def _find(path: Path) -> tuple[Path, bool]:
-    """The git directory of a repository (of the main one, for a linked work tree), and whether it is bare."""
-    if not path.exists():
-        raise NotAJournal(f"there is no {path}")
-    done = _ask(path, "rev-parse", "--git-common-dir", "--is-bare-repository")
-    if done.returncode:
-        said = " ".join(done.stderr.split())
-        raise NotAJournal(f"{path} is no git repository that can be opened: {said}")
-    git_dir, _, bare = done.stdout.rpartition("\n")[0].rpartition("\n")
-    return Path(path, git_dir).resolve(), bare == "true"
+def _git(*arguments: str) -> None:
+    import subprocess
 
-
-def _config(git_dir: Path) -> dict[str, list[str]]:
-    done = _ask(git_dir, "config", "--null", "--list")
-    found: dict[str, list[str]] = {}
-    for item in done.stdout.split("\0"):
-        key, _, value = item.partition("\n")
-        found.setdefault(key, []).append(value)
-    return found
-
-
-def _mirrored(git_dir: Path, config: Mapping[str, Sequence[str]]) -> str:
-    """The URL of the remote whose refspec lets a fetch overwrite the logs of this bare repository; empty if there is
-    none, or if hooks were installed, which make the logs this repository's own (a mirror that became the server)."""
-    if (git_dir / "coordjournal" / "installed.json").exists():
-        return ""
-    for key, values in config.items():
-        if re.fullmatch(r"remote\..*\.fetch", key) and any(map(overwrites_logs, values)):
-            return config.get(key.removesuffix("fetch") + "url", [""])[-1]
-    return ""
-
-
-def _default_appender(config: Mapping[str, Sequence[str]]) -> str | None:
-    for key in ("coordjournal.appender", "user.name"):
-        name = config.get(key, [""])[-1]
-        if is_ident(name):
-            return name
-    return None
-
-
-def _ask(folder: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
+        done = subprocess.run(
             ["git", *arguments],
-            cwd=folder,
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
             env=environment(),
             check=False,
         )
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotAJournal(f"{folder} is no folder, or git is not installed") from None
-
-
-def _git(*arguments: str) -> None:
-    done = _ask(None, *arguments)
+    except FileNotFoundError:
+        raise GitFailed("git is not installed, or not in PATH") from None
     if done.returncode:
         raise GitFailed(f"git {' '.join(arguments[:3])}: {' '.join(done.stderr.split())}")
 

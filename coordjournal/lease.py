@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from . import inbox
 from .appending import FIRST_PAUSE, LONGEST_PAUSE, Ask, Writer
-from .decision import Intent, IntentRefused, Landed, LeaseAcquired, LeaseReleased
+from .decision import Intent, Landed
 from .errors import (
     Contention,
     CoordjournalError,
@@ -32,6 +32,7 @@ from .errors import (
     RemoteUnreachable,
 )
 from .inbox import Waiting
+from .payload import IntentRefused, LeaseAcquired, LeaseReleased
 from .placing import token_of
 from .state import CoordinationState
 from .store import GitStore

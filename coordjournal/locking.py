@@ -6,8 +6,8 @@ A fork has one thread only, but the locks as they were: one that another thread 
 from __future__ import annotations
 
 import os
-import threading
 import weakref
+from _thread import RLock  # what threading.RLock() makes; to import threading takes 1 ms
 from collections.abc import Callable
 
 _locks: weakref.WeakSet[Lock] = weakref.WeakSet()
@@ -19,7 +19,7 @@ class Lock:
     def __init__(self, start_over: Callable[[], None] | None = None) -> None:
         """``start_over``, a method, makes anew what the lock guards: a fork calls it if another thread was at work
         there."""
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._start_over = None if start_over is None else weakref.WeakMethod(start_over)
         _locks.add(self)
 
@@ -33,7 +33,7 @@ class Lock:
         if self._lock.acquire(blocking=False):
             self._lock.release()
         else:
-            self._lock = threading.RLock()
+            self._lock = RLock()
             start_over = self._start_over and self._start_over()
             if start_over is not None:
                 start_over()

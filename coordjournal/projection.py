@@ -421,8 +421,11 @@ class Projection:
         return [seq for (seq,) in rows]
 
     def _blocks_with(self, low: bytes, high: bytes) -> list[int]:
-        """The blocks that may hold an id from ``low`` to ``high``, by their first Seqs. Ids are times, so that those are
-        few; of ids in no order they are all, and to look through one takes microseconds."""
+        """The blocks that may hold an id from ``low`` to ``high``, by their first Seqs.
+
+        Ids are times, so that those are few; of ids in no order they are all, and to look through one takes
+        microseconds.
+        """
         # By its index: for an order of their own SQLite would go through the blocks themselves, a page or more each.
         rows = self._rows("SELECT first FROM blocks INDEXED BY blocks_by_id WHERE high >= ? AND low <= ?", low, high)
         return sorted(first for (first,) in rows)

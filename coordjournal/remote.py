@@ -4,7 +4,6 @@ user has them (git-ls-remote(1), git-fetch(1), git-push(1)).
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,29 +11,10 @@ from dataclasses import dataclass
 
 from . import stale
 from .errors import CoordjournalError, GitFailed, Refused, RemoteUnreachable
+from .opening import environment
 from .refs import APPEND, INTENTS, META, SPACES, decode_space, encode_space
 from .text import printable
 
-# What steers git to a repository: its own list (local_repo_env in environment.c) but for the configuration on it.
-_LOCAL = frozenset(
-    {
-        "GIT_DIR",
-        "GIT_WORK_TREE",
-        "GIT_INDEX_FILE",
-        "GIT_OBJECT_DIRECTORY",
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-        "GIT_QUARANTINE_PATH",
-        "GIT_NAMESPACE",
-        "GIT_COMMON_DIR",
-        "GIT_PREFIX",
-        "GIT_SHALLOW_FILE",
-        "GIT_GRAFT_FILE",
-        "GIT_REPLACE_REF_BASE",
-        "GIT_NO_REPLACE_OBJECTS",
-        "GIT_IMPLICIT_WORK_TREE",
-        "GIT_INTERNAL_SUPER_PREFIX",
-    }
-)
 _RACE = re.compile(
     r"stale info|fetch first|non-fast-forward|needs force|failed to update ref|cannot lock ref|incorrect old value"
     r"|reference already exists|already exists|atomic push failed|failed to lock"
@@ -47,18 +27,6 @@ _WHY = re.compile(r"^remote: {3}(?P<code>[a-z-]+)(?: at (?P<place>.*?))?: (?P<wh
 _REMEDY = re.compile(r"^remote: {3}-> (?P<remedy>.*?)\s*$")
 _UNDECIDED = "coordjournal cannot judge this push"  # what the hook says that did not die
 _INCIDENT = re.compile(r"^remote: coordjournal refused this push.*Incident (?P<incident>[0-9a-f]+)")
-
-
-def environment() -> dict[str, str]:
-    """The environment for a git of the user's own: with what they have set about transport, but in plain English, and
-    without what the caller's environment may say about some repository."""
-    return {**{key: value for key, value in os.environ.items() if key not in _LOCAL}, "LC_ALL": "C", "LANGUAGE": ""}
-
-
-def overwrites_logs(refspec: str) -> bool:
-    """Whether a fetch by this refspec moves logs that are kept as on a server, as every fetch into a mirror does."""
-    to = refspec.partition(":")[2]
-    return to.startswith(SPACES) or (to.endswith("*") and SPACES.startswith(to[:-1]))
 
 
 class NotSequencing(CoordjournalError):

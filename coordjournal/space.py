@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from . import inbox, log
-from .appending import FIRST_PAUSE, LONGEST_PAUSE, Ask, Sent, Way, When, Writer
-from .commit import Commit, parse
-from .decision import Decision, Intent, Landed, Payload, at_text, new_id
+from . import log
 from .errors import (
-    CoordjournalError,
     DecisionNotFound,
     GitFailed,
     JournalRewound,
@@ -25,55 +18,27 @@ from .errors import (
     UnknownSpace,
     UnlawfulLog,
 )
-from .inbox import Waiting
 from .index import Index, Record
-from .lease import HeldLease
 from .locking import Lock
 from .refs import encode_space
 from .state import CoordinationState
 from .timestamp import seconds
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .appending import Sent, Way, When, Writer
+    from .commit import Commit
+    from .decision import Intent, Landed
+    from .inbox import Waiting
     from .journal import Journal
+    from .lease import HeldLease
+    from .payload import Payload
     from .projection import Projection
+    from .whereabouts import Preview, Whereabouts
 
 _PROJECTED = 256  # so many decisions are worth a write to the projection
 _PART = 4096  # decisions that are read at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What an append would do: the decisions as they would land (their commits are not written), and the states."""
-
-    landed: Sequence[Landed]
-    before: CoordinationState
-    after: CoordinationState
-
-
-@dataclass(frozen=True, slots=True)
-class Whereabouts:
-    """Where a decision is: ``state`` is ``landed``, ``queued``, ``refused`` or ``unknown``.
-
-    ``landed`` is where it landed; ``place`` says where it is queued or kept (``outbox``, ``inbox``); ``reason`` why it
-    was refused, and ``error``, where the outbox keeps it, is what was raised then.
-    """
-
-    state: Literal["landed", "queued", "refused", "unknown"]
-    place: Literal["outbox", "inbox"] | None = None
-    landed: Landed | None = None
-    reason: str | None = None
-    error: CoordjournalError | None = None
-
-    def json(self) -> dict[str, Any]:
-        """It as a JSON object, with the Seq and the commit of what landed."""
-        landed = self.landed
-        return {
-            "state": self.state,
-            "place": self.place,
-            "seq": landed.seq if landed else None,
-            "commit": landed.commit if landed else None,
-            "reason": self.reason,
-        }
 
 
 class Space:
@@ -91,7 +56,7 @@ class Space:
         self.journal = journal
         self._store = journal.store
         self._lock = Lock(self._start_over)  # held while the index grows, never while a remote is asked
-        self._writer = Writer(self)
+        self._writing: Writer | None = None
         self._start_over()
 
     def _start_over(self) -> None:
@@ -174,7 +139,16 @@ class Space:
         """
         return self._store.file(landed if isinstance(landed, str) else landed.commit, name)
 
-    # -- writing -------------------------------------------------------------------------------------------------
+    # -- writing: what only this half needs is imported when it is needed ----------------------------------------
+
+    @property
+    def _writer(self) -> Writer:
+        with self._lock:
+            if self._writing is None:
+                from .appending import Writer
+
+                self._writing = Writer(self)
+            return self._writing
 
     def intent(
         self,
@@ -189,6 +163,9 @@ class Space:
         files: Mapping[str, bytes] | None = None,
     ) -> Intent:
         """A decision of this space that has no place in its log yet; see :meth:`append` for the arguments."""
+        from .decision import Decision, Intent, at_text, new_id
+        from .payload import Payload
+
         if isinstance(decision, Payload):
             if payload is not None:
                 raise TypeError("a typed decision has its payload in it")
@@ -286,6 +263,8 @@ class Space:
         ``same_at=False`` lets their time differ from what landed. (In the inbox of a space whose lease somebody else
         holds the intents of a batch wait side by side, and each lands or is let go for itself.)
         """
+        from .appending import Ask
+
         if not intents:
             return []
         return self._writer.append(intents, Ask(expect, when, allow_void, timeout, same_at), queue)
@@ -299,6 +278,9 @@ class Space:
         allow_void: bool = False,
     ) -> Preview:
         """What :meth:`append_many` would do now, by what this repository holds. Writes nothing; raises the same."""
+        from .appending import Ask
+        from .whereabouts import Preview
+
         state = self.newest()
         _, new = self._writer.known(state, intents, True)
         self._writer.check_asked(state, Ask(expect, when))
@@ -324,6 +306,8 @@ class Space:
         Raises:
             RemoteUnreachable: the server cannot be asked.
         """
+        from .whereabouts import Whereabouts
+
         found = self._recorded(id) or self._in_outbox(id)
         if found is None and any(item.id == id for item in self.inbox()):
             found = Whereabouts("queued", place="inbox")
@@ -333,6 +317,8 @@ class Space:
         return found or Whereabouts("unknown")
 
     def _recorded(self, id: str) -> Whereabouts | None:
+        from .whereabouts import Whereabouts
+
         state = self.newest()
         landed = state.find_id(id)
         if landed is not None:
@@ -341,6 +327,8 @@ class Space:
         return None if reason is None else Whereabouts("refused", reason=reason)
 
     def _in_outbox(self, id: str, states: Collection[str] = ("waiting", "rejected")) -> Whereabouts | None:
+        from .whereabouts import Whereabouts
+
         for entry in self.journal.outbox.entries(self.id) if self.journal.outbox else ():
             if entry.state in states and any(decision.id == id for decision in entry.decisions):
                 error = entry.error()
@@ -358,6 +346,10 @@ class Space:
             DecisionNotFound: nobody knows of it.
             RemoteUnreachable: the remote could not be asked.
         """
+        import random
+
+        from .appending import FIRST_PAUSE, LONGEST_PAUSE
+
         until = time.monotonic() + timeout
         pause = FIRST_PAUSE
         while True:
@@ -383,6 +375,8 @@ class Space:
         Raises:
             RemoteUnreachable, GitFailed: the inbox cannot be read.
         """
+        from . import inbox
+
         return inbox.read(self.journal.store, self.journal.remote, self.id)
 
     # -- the lease -----------------------------------------------------------------------------------------------
@@ -411,6 +405,8 @@ class Space:
             RemoteUnreachable: as :meth:`append`; whoever asks for the same again gets what may have got through.
             Contention, GitFailed: as :meth:`append`.
         """
+        from .lease import HeldLease
+
         return HeldLease.acquire(self, self._writer, holder or self.journal.appender, ttl, wait, renew)
 
     def resume(self, saved: str) -> HeldLease:
@@ -422,6 +418,8 @@ class Space:
             RemoteUnreachable: the remote cannot be asked whether it is still held.
             ValueError: ``saved`` is no saved lease of this space.
         """
+        from .lease import HeldLease
+
         return HeldLease.resume(self, self._writer, saved)
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -493,7 +491,7 @@ class Space:
     # index holds in memory. A short log needs none, and a journal in memory has none.
 
     def _open_projection(self, tip: str) -> None:
-        """Opens the projection, or builds it where the log is long enough."""
+        """Opens the projection, or builds it; a short log is read."""
         path = self.journal.projection_path(self.id)
         if path is None:
             return
@@ -502,12 +500,16 @@ class Space:
             from .projection import Projection  # imports sqlite3, which a short log does without
 
             found = Projection.open(path, self.id, self._store)
-        if found is None and self._seq_of(tip) + 1 >= _PROJECTED:
+        if found is None:
+            newest = list(self._store.commits(tip, count=_PROJECTED))
+            if log.parent_of(newest[-1][1]) is None:
+                newest.reverse()
+                self._grow([log.record(oid, raw) for oid, raw in newest], tip)
+                return
             from .projection import Projection
 
             found = Projection.build(path, self.id, self._store, tip)
-        if found is not None:
-            self._stand_on(found)
+        self._stand_on(found)
 
     def _project(self) -> None:
         """Puts what the index has gathered in memory into the projection, once that is worth a write."""
@@ -545,6 +547,8 @@ class Space:
         self._kept = projection.count
 
     def _wait_for(self, seq: int, timeout: float) -> CoordinationState:
+        from .appending import FIRST_PAUSE, LONGEST_PAUSE
+
         until = time.monotonic() + timeout
         pause = FIRST_PAUSE
         while (state := self.newest()).seq < seq:
@@ -561,7 +565,9 @@ class Space:
     def _as_of(self, state: CoordinationState, at: int | str | datetime) -> CoordinationState:
         if isinstance(at, int):
             return state.as_of(at)
-        if isinstance(at, datetime):
+        if not isinstance(at, str):
+            from .decision import at_text
+
             return state.as_of_time(seconds(at_text(at)))
         try:
             moment = seconds(at)
@@ -575,6 +581,8 @@ class Space:
 
     def commit(self, oid: str | None) -> Commit | None:
         """The decision commit of that name. Raises UnlawfulLog, GitFailed."""
+        from .commit import parse
+
         if oid is None:
             return None
         found = self._store.object(oid, "commit")

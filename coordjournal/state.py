@@ -25,6 +25,7 @@ from .errors import DecisionNotFound
 from .extensions import ExtensionFold
 from .index import NOT_REVOCABLE, AliasEvent, Index, OverlayEvent, Record
 from .trailer import Lease
+from .value import Value
 
 _T = TypeVar("_T")
 
@@ -33,8 +34,8 @@ _SHORTEST_PREFIX = 4
 _MOST_DIGITS = 16  # of a Seq in a name
 
 
-@dataclass(frozen=True, slots=True)
-class Overlay:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Overlay(Value):
     """A local edit over a page: as its latest revision has it, open or closed.
 
     ``opened``, ``revised`` (the latest revision, else the opening) and ``closed`` are Seqs. ``outcome`` and ``closed``
@@ -66,8 +67,8 @@ class Overlay:
         return out
 
 
-@dataclass(frozen=True, slots=True)
-class ForkEdge:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ForkEdge(Value):
     """The page ``fork`` was forked from the page ``source`` (at ``source_rev``), decided at ``seq``."""
 
     source: str
@@ -79,8 +80,8 @@ class ForkEdge:
         return {"source": self.source, "fork": self.fork, "source_rev": self.source_rev, "seq": self.seq}
 
 
-@dataclass(frozen=True, slots=True)
-class Void:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Void(Value):
     """The decision ``id`` at ``seq`` is without effect; ``reason`` is a key of ``index.VOID_REASONS``."""
 
     seq: int
@@ -91,28 +92,42 @@ class Void:
         return {"seq": self.seq, "id": self.id, "reason": self.reason}
 
 
-@dataclass(frozen=True, slots=True)
+# What is private is no dataclass: each would take half a millisecond of every program that asks a question.
+
+
 class _OverlayFold:
-    overlay: Overlay | None
-    void: dict[int, str]
-    counted: list[int]  # the Seqs that had an effect
+    __slots__ = ("counted", "overlay", "void")
+
+    def __init__(self, overlay: Overlay | None, void: dict[int, str], counted: list[int]) -> None:
+        self.overlay = overlay
+        self.void = void
+        self.counted = counted  # the Seqs that had an effect
 
 
-@dataclass(frozen=True, slots=True)
 class _ExtensionFold:
-    state: Any
-    started: bool  # initial() did not fail
-    errors: dict[int, str]
+    __slots__ = ("errors", "started", "state")
+
+    def __init__(self, state: Any, started: bool, errors: dict[int, str]) -> None:
+        self.state = state
+        self.started = started  # initial() did not fail
+        self.errors = errors
 
 
-@dataclass(frozen=True, slots=True)
 class _Walk:
     """A walk through a group: its pages, each with the decision and the page it was reached by; its ties, and those of
     its pages that are revoked, each with the pages it names and whether it merges them into the last one."""
 
-    reached: dict[str, tuple[int, str]]
-    ties: dict[int, tuple[list[str], bool]]
-    revoked: dict[int, tuple[list[str], bool]]
+    __slots__ = ("reached", "revoked", "ties")
+
+    def __init__(
+        self,
+        reached: dict[str, tuple[int, str]],
+        ties: dict[int, tuple[list[str], bool]],
+        revoked: dict[int, tuple[list[str], bool]],
+    ) -> None:
+        self.reached = reached
+        self.ties = ties
+        self.revoked = revoked
 
     def last_merge(self) -> tuple[int, str | None]:
         """The last merge and what it merged into; Seq -1 if there is none."""
@@ -120,10 +135,12 @@ class _Walk:
         return last, self.ties[last][0][-1] if last >= 0 else None
 
 
-@dataclass(frozen=True, slots=True)
 class _Group:
-    pages: tuple[str, ...]
-    canonical: str | None
+    __slots__ = ("canonical", "pages")
+
+    def __init__(self, pages: tuple[str, ...], canonical: str | None) -> None:
+        self.pages = pages
+        self.canonical = canonical
 
 
 class _Lazy(Generic[_T]):

@@ -2,38 +2,38 @@
 
 git itself reads (:mod:`coordjournal.gitread`); dulwich writes objects and moves refs, in this process and durably:
 an object, the directory that names it, then the ref and its directory reach the disk before ``move`` returns.
-dulwich is imported at the first write, for a program that only asks questions does not need it.
+A program that only asks questions does not need dulwich, nor what else only writing takes: it is imported at the first
+write.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import signal
-import subprocess
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import gitread, stale
-from .admission import Settings
-from .commit import EMPTY_TREE
 from .errors import DecisionNotFound, GitFailed, NotAJournal
 from .locking import Lock
 from .refs import SPACES, decode_space, encode_space
 from .text import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dulwich.repo import Repo
+
+    from .admission import Settings
 
 T = TypeVar("T")
 
 _LOOSE_AT_MOST = 64  # objects of one write; more become one pack
 _LOCK_SECONDS = 5.0
+_TIP = "%(objectname) %(objecttype) %(refname)"
 _TYPE_NUMBERS = {"commit": 1, "tree": 2, "blob": 3}
 
 
@@ -43,8 +43,10 @@ class GitStore:
     Safe for any number of threads; a fork may use it too (it starts git processes of its own).
     """
 
-    def __init__(self, git_dir: str | Path, prefix: str = SPACES) -> None:
+    def __init__(self, git_dir: str | Path, prefix: str = SPACES, hash_name: str | None = None) -> None:
         """Opens the repository ``git_dir``, whose logs are the refs below ``prefix``.
+
+        ``hash_name`` is its object format, where git has just said it; None asks git.
 
         Raises:
             NotAJournal: git does not accept it as a repository.
@@ -55,12 +57,14 @@ class GitStore:
         self._lock = Lock(self._start_over)
         self._seen: set[str] = set()  # refs that are known to exist
         self._has_empty_tree = False
-        self.hash_name = self._object_format()
+        self._ahead: tuple[str, gitread.Child] | None = None  # a ref, and the git that looks for it
+        self.hash_name = hash_name or self._object_format()
         self._start()
 
     def close(self) -> None:
         """Ends the git process and closes the files that reading and writing hold open."""
         with self._lock:
+            self._stop_ahead()
             self._reader().close()
             if "_repo" in self.__dict__:
                 self._repo.close()
@@ -69,6 +73,8 @@ class GitStore:
     @property
     def empty_tree(self) -> str:
         """The name of the empty tree in this repository's object format."""
+        from .commit import EMPTY_TREE
+
         return EMPTY_TREE[64 if self.hash_name == "sha256" else 40]
 
     def tips(self) -> dict[str, str]:
@@ -83,11 +89,31 @@ class GitStore:
 
     def refs(self, prefix: str) -> list[tuple[str, str]]:
         """The refs below ``prefix``: name and object, sorted by name."""
-        child = gitread.Child(["for-each-ref", "--format=%(objectname) %(refname)", prefix], self.env)
-        lines = child.out.read().decode("utf-8", "surrogateescape").splitlines()
-        if child.wait() != 0:
-            raise child.failed()
-        return [(line.partition(" ")[2], line.partition(" ")[0]) for line in lines]
+        return [(name, oid) for name, oid, _ in _listed(self._list(prefix, "%(objectname) - %(refname)"))]
+
+    def ask_ahead(self, space: str) -> None:
+        """Starts git on the first :meth:`tip` that will be asked, that of ``space``; it is what the tip is now."""
+        name = self.prefix + encode_space(space)
+        with self._lock:
+            self._stop_ahead()
+            self._ahead = name, self._list(name, _TIP)
+
+    def _list(self, prefix: str, form: str) -> gitread.Child:
+        return gitread.Child(["for-each-ref", f"--format={form}", prefix], self.env)
+
+    def _take_ahead(self, name: str) -> gitread.Child | None:
+        """The git that looks for the ref ``name`` already, if there is one, which there is but once."""
+        with self._lock:
+            if self._ahead is None or self._ahead[0] != name or self._pid != os.getpid():
+                return None
+            child = self._ahead[1]
+            self._ahead = None
+            return child
+
+    def _stop_ahead(self) -> None:
+        if self._ahead is not None:
+            (self._ahead[1].stop if self._pid == os.getpid() else self._ahead[1].abandon)()
+            self._ahead = None
 
     def tip(self, space: str) -> str | None:
         """The commit at the tip of the log of ``space``, None if there is no log.
@@ -96,19 +122,24 @@ class GitStore:
             GitFailed: the ref names what is missing or no commit.
         """
         name = self.prefix + encode_space(space)
-        tip = self.resolve(name)
-        if tip is not None and name in self._seen:
-            return tip
+        if name in self._seen:
+            tip = self.resolve(name)
+            if tip is not None:
+                return tip
         # Where there is no such ref, git takes the name for a branch refs/heads/<name>, or for a description that
         # ends in -g<commit>. Logs are never deleted, so that to have seen the ref once is enough.
-        exact = dict(self.refs(name)).get(name)
+        try:
+            found = _listed(self._take_ahead(name) or self._list(name, _TIP))
+            exact, kind = next(((oid, kind) for ref, oid, kind in found if ref == name), (None, ""))
+        except GitFailed:  # an object is missing there: that of this ref, or of one below it
+            exact = dict(self.refs(name)).get(name)
+            kind = "commit" if exact is not None and self.resolve(exact) else "missing"
         if exact is None:
             return None
-        self._seen.add(name)
-        tip = self.resolve(exact)
-        if tip is None:
+        if kind != "commit":
             raise GitFailed(f"{name} names {exact}, which is missing or no commit; `git fsck` may tell what is damaged")
-        return tip
+        self._seen.add(name)
+        return exact
 
     def resolve(self, name: str, kind: str = "commit") -> str | None:
         """The object that ``name`` means, if it is of that kind."""
@@ -148,6 +179,8 @@ class GitStore:
 
     def settings(self) -> Settings:
         """The settings in the repository's configuration. Raises GitFailed, or ValueError for a bad value."""
+        from .admission import Settings
+
         return Settings.from_config(gitread.config(gitread.ask_config(self.env)))
 
     def name(self, kind: str, content: bytes) -> str:
@@ -216,6 +249,8 @@ class GitStore:
         """One transaction of ``git update-ref --stdin``: all of it or nothing. Raises GitFailed."""
         if not lines:
             return
+        import subprocess
+
         # Without "start" git would commit what it has when its input ends, also because we were killed.
         stale.remove([f"{self.git_dir}/{name}.lock" for name in ("packed-refs", *(line.split()[1] for line in lines))])
         done = subprocess.run(
@@ -279,6 +314,7 @@ class GitStore:
     def _reader(self) -> gitread.Objects:
         """The process to ask; in a fork a new one, for the other is the parent's."""
         if self._pid != os.getpid():
+            self._stop_ahead()
             self._objects.abandon()
             self._start()
         return self._objects
@@ -308,17 +344,29 @@ class GitStore:
 
 def object_name(hash_name: str, kind: str, content: bytes) -> str:
     """The name that git gives an object: the hash of its kind, length and content."""
+    import hashlib
+
     return hashlib.new(hash_name, f"{kind} {len(content)}\0".encode() + content).hexdigest()
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
     """Lets a signal that ends the process wait until a ref is moved: Python would leave git's lock file behind."""
+    import signal
+
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _listed(child: gitread.Child) -> list[tuple[str, str, str]]:
+    """What for-each-ref found, in lines of :data:`_TIP`: name, object, kind. Raises GitFailed."""
+    lines = child.out.read().decode("utf-8", "surrogateescape").split("\n")  # other refs' names may hold U+2028
+    if child.wait() != 0:
+        raise child.failed()
+    return [(name, oid, kind) for oid, kind, name in (line.split(" ", 2) for line in lines[:-1])]
 
 
 def _end(objects: gitread.Objects, pid: int) -> None:

@@ -86,12 +86,12 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall = 0.0
         self.awake = 0.0
-        wall, awake = time.time, lease._awake
+        wall, awake, at_text = time.time, lease._awake, decision.at_text
         monkeypatch.setattr(time, "time", lambda: wall() + self.wall)
         monkeypatch.setattr(lease, "_awake", lambda: awake() + self.awake)
         monkeypatch.setattr(
-            "coordjournal.space.at_text",
-            lambda at: decision.at_text(at, lambda: time.time_ns() + int(self.wall * 1e9)),
+            "coordjournal.decision.at_text",
+            lambda at: at_text(at, lambda: time.time_ns() + int(self.wall * 1e9)),
         )
 
     def go(self, seconds: float) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +12,16 @@ from pathlib import Path
 import pytest
 from support import run
 
+from coordjournal import AliasSet, Journal
+
 PACKAGE = Path(__file__).resolve().parents[1] / "coordjournal"
 
 # A module may import from the layers above its own, never from its own or one below.
 LAYERS: list[set[str]] = [
-    {"errors", "locking", "stale", "text", "timestamp"},
+    {"errors", "locking", "stale", "text", "timestamp", "value"},
     {"canonical", "refs", "resources", "trailer"},
     {"commit", "decision"},
-    {"accept"},
+    {"accept", "payload"},
     {"schema"},
     {"law", "admission", "plain"},
     {"attachments", "placing"},
@@ -28,11 +32,11 @@ LAYERS: list[set[str]] = [
     {"index"},
     {"state"},
     {"difference", "lint", "log", "outbox"},
-    {"store"},
+    {"opening", "store"},
     {"descriptor", "memory", "remote", "stamp", "verify"},
     {"inbox", "projection", "sync"},
     {"appending"},
-    {"lease"},
+    {"feed", "lease", "whereabouts"},
     {"space"},
     {"journal"},
     {"transfer"},
@@ -168,3 +172,94 @@ def test_the_package_itself_loads_nothing() -> None:
     loaded = run(sys.executable, "-IS", "-c", program, str(PACKAGE.parent)).stdout.split()
     assert [name for name in loaded if name.startswith("coordjournal")] == ["coordjournal"]
     assert not HEAVY & set(loaded)
+
+
+# -- what a question costs -------------------------------------------------------------------------------------------
+
+# What writing, fetching and judging need, and no question does.
+FOR_OTHERS = ["admission", "appending", "chain", "descriptor", "feed", "inbox", "law", "lease", "memory", "outbox"]
+FOR_OTHERS += ["payload", "remote", "schema", "stamp", "sync", "verify", "whereabouts"]
+NOT_FOR_A_QUESTION = {f"coordjournal.{name}" for name in FOR_OTHERS}
+NOT_FOR_A_QUESTION |= {"dulwich", "jsonschema", "referencing", "subprocess", "signal", "selectors", "random", "shlex"}
+NOT_FOR_A_QUESTION |= {"importlib.metadata", "tempfile", "shutil", "logging", "click.shell_completion"}
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a log that is long enough to be cached, and is cached."""
+    path = tmp_path_factory.mktemp("asked") / "wiki.git"
+    run("git", "init", "--quiet", "--bare", path)
+    with Journal.open(path) as journal:
+        garden = journal.space("garden")
+        names = ["Name", *(f"Name {number}" for number in range(299))]
+        garden.append_many([garden.intent(AliasSet(name, "s:P"), actor="alice") for name in names])
+    with Journal.open(path) as journal:
+        assert journal.space("garden").state().resolve("Name") == "s:P"
+    return path
+
+
+def loaded_by(code: str, *arguments: str | Path) -> set[str]:
+    """The modules that a fresh Python has loaded once it has run ``code``."""
+    program = f"{code}\nimport sys; print(*sys.modules, sep='\\n', file=sys.stderr)"
+    done = run(sys.executable, "-c", program, *arguments, env={"PYTHONPATH": str(PACKAGE.parent)})
+    return set(done.stderr.split())
+
+
+@pytest.fixture(scope="module")
+def clicks_own() -> set[str]:
+    """What click loads itself, for which nothing here can be blamed."""
+    return loaded_by("import click")
+
+
+@pytest.mark.parametrize("words", ["resolve garden Name", "group garden s:P", "why garden Name"])
+def test_a_question_loads_nothing_that_it_does_not_need(asked: Path, clicks_own: set[str], words: str) -> None:
+    code = "import sys; from coordjournal.cli import main; assert main(sys.argv[1:]) == 0"
+    loaded = loaded_by(code, "-C", asked, *words.split())
+    assert {"click", "coordjournal.state", "coordjournal.cli.questions"} <= loaded
+    assert not loaded & (NOT_FOR_A_QUESTION - clicks_own)
+
+
+def test_a_question_takes_little_memory(asked: Path) -> None:
+    code = (
+        "import sys; from coordjournal.cli import main; assert main(sys.argv[1:]) == 0\n"
+        "print(*(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    words = ("-c", code, "-C", asked, "resolve", "garden", "Name")
+    said = run(sys.executable, *words, env={"PYTHONPATH": str(PACKAGE.parent)}).stdout.split()
+    assert said[0] == "s:P" and 4_000 < int(said[1]) < 32_000  # kB
+
+
+def test_a_program_that_imports_the_library_loads_nothing_that_it_may_not_need() -> None:
+    loaded = loaded_by("from coordjournal import Journal, AliasSet")
+    needless = NOT_FOR_A_QUESTION - {"coordjournal.payload"} | {"click", "datetime", "hashlib", "json", "pathlib"}
+    assert "coordjournal.payload" in loaded
+    assert not loaded & (needless | {"threading", "sqlite3"})
+
+
+@pytest.mark.parametrize("how", ["-C DIR", "-CDIR", "GIT_DIR", "the last of two -C", "the current directory"])
+def test_a_question_starts_three_gits(
+    asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Where the repository is, its configuration, the tip: in the command line the first two before click is there."""
+    real = shutil.which("git")
+    wrapper = tmp_path / "git"
+    wrapper.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/started\nexec {real} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    places: dict[str, tuple[str | Path, ...]] = {
+        "-C DIR": ("-C", asked),
+        "-CDIR": (f"-C{asked}",),
+        "the last of two -C": ("-C", tmp_path, "-C", asked),
+    }
+    if how == "GIT_DIR":
+        monkeypatch.setenv("GIT_DIR", str(asked))
+    words = ("-m", "coordjournal", *places.get(how, ()), "resolve", "garden", "Name")
+    cwd = asked if how == "the current directory" else tmp_path
+    answer = run(sys.executable, *words, env={"PYTHONPATH": str(PACKAGE.parent)}, cwd=cwd)
+    assert answer.stdout == "s:P\n"
+    started = [line.split()[:3] for line in (tmp_path / "started").read_text().splitlines()]
+    assert sorted(words[2] if words[0] == "-C" else words[0] for words in started) == [
+        "config",
+        "for-each-ref",
+        "rev-parse",
+    ]

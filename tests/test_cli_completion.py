@@ -121,7 +121,7 @@ def test_in_bash_itself(repo, tmp_path, words, expected):
     script = tmp_path / "coordjournal"
     script.write_text(
         f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-        "from coordjournal.cli import main\nsys.exit(main())\n"
+        "from coordjournal.cli import program\nsys.exit(program())\n"
     )
     script.chmod(0o755)
     lines = [

@@ -38,7 +38,7 @@ def path_with_git_coordjournal(tmp_path, monkeypatch):
         script = folder / name
         script.write_text(
             f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-            "from coordjournal.cli import main\nsys.exit(main())\n"
+            "from coordjournal.cli import program\nsys.exit(program())\n"
         )
         script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -140,6 +140,37 @@ def test_closed_streams(repo):
     run("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *PROGRAM, "-C", repo, "log", "garden", env=environment())
     done = run("sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, "-C", repo, "show", "x", env=environment(), check=False)
     assert (done.returncode, done.stderr[:34]) == (1, "coordjournal: decision-not-found: ")
+
+
+def test_a_question_asked_with_closed_streams_is_answered(repo):
+    """The pipes to git, which is started first of all, must not become the standard streams."""
+    words = ["sh", *PROGRAM, "-C", repo, "resolve", "garden", "Home"]
+    for closed in ("<&-", "2>&-", "<&- 2>&-"):
+        assert run("sh", "-c", f'exec "$@" {closed}', *words, env=environment()).stdout == "a\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("atexit.register(print, 'at exit')", b"a\nat exit\n"),
+        ("threading.Thread(target=lambda: (threading.main_thread().join(), print('later'))).start()", b"a\nlater\n"),
+        ("sys.setprofile(lambda *_: None); atexit.register(print, 'watched')", b"a\nback\nwatched\n"),
+    ],
+    ids=["registered", "a thread", "a profiler"],
+)
+def test_nothing_is_lost_at_the_end(repo, before, said):
+    code = (
+        f"import atexit, os, sys, threading\n{before}\nfrom coordjournal.cli import program\n"
+        "program()\n"
+        "if sys.getprofile(): print('back')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-C", repo, "resolve", "garden", "Home"],
+        env=environment(),
+        capture_output=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == (said, b"")
 
 
 def test_a_full_disk_is_told(repo):

@@ -469,7 +469,7 @@ class Tags:
 
 
 def test_the_state_of_a_plug_in(repo, monkeypatch):
-    monkeypatch.setattr("coordjournal.journal.load_extensions", lambda: {"x-acme-tag": Tags()})
+    monkeypatch.setattr("coordjournal.extensions.load_extensions", lambda: {"x-acme-tag": Tags()})
     cj("-C", repo, "schema", "declare", "x-acme-tag", "-", stdin=b"{}")
     assert cj("-C", repo, "schema", "list").out.endswith("\nx-acme-tag\n")
     cj("-C", repo, "append", "garden", "x-acme-tag", '{"tag": "a"}')

@@ -11,17 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordjournal import accept, decision, timestamp
-from coordjournal.decision import (
+from coordjournal.decision import Attachment, Decision, Landed
+from coordjournal.payload import (
     BUILT_IN,
     AliasCleared,
     AliasSet,
-    Attachment,
     BindingMade,
-    Decision,
     DecisionRevoked,
     ForkMade,
     IntentRefused,
-    Landed,
     LeaseAcquired,
     LeaseReleased,
     MergeDecided,

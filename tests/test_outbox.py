@@ -23,7 +23,7 @@ from support import run, snapshot
 
 import coordjournal
 from coordjournal import outbox
-from coordjournal.decision import AliasSet, Decision, Intent, OverlayCreated, new_id
+from coordjournal.decision import Decision, Intent, new_id
 from coordjournal.errors import (
     Contention,
     CoordjournalError,
@@ -39,6 +39,7 @@ from coordjournal.errors import (
     WouldBeVoid,
 )
 from coordjournal.outbox import Entry, Outbox
+from coordjournal.payload import AliasSet, OverlayCreated
 from coordjournal.refs import encode_space
 
 ROOT = str(Path(coordjournal.__file__).parent.parent)

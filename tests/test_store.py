@@ -257,6 +257,39 @@ def test_only_the_ref_of_exactly_the_name_is_a_tip(repository: Path) -> None:
         assert list(store.tips()) == [described]
 
 
+def test_a_tip_can_be_asked_for_ahead_but_once(repository: Path) -> None:
+    with closing(GitStore(repository)) as store:
+        one, other = written(store, "one"), written(store, "other")
+        assert store.move("garden", None, one)
+        before = children()
+        store.ask_ahead("garden")
+        assert len(children() - before) == 1
+        assert store.tip("elsewhere") is None
+        assert store.tip("garden") == one
+        assert store.move("garden", one, other)
+        assert store.tip("garden") == other
+        store.ask_ahead("garden")
+        store.ask_ahead("elsewhere")
+
+        def in_child() -> bool:
+            asked = store.tip("elsewhere") is None and store.move("elsewhere", None, one)
+            return asked and store.tip("elsewhere") == one
+
+        assert forked(in_child)
+    assert children() == before
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_damage_below_the_ref_of_a_log_is_not_its_own(repository: Path, ahead: bool) -> None:
+    """git fails on what lies below too: refs/spaces/a is a folder where refs/spaces/a/b is a ref."""
+    with closing(GitStore(repository)) as store:
+        git(repository, "update-ref", "refs/spaces/a/b", written(store))
+        (repository / "refs/spaces/a/b").write_text("1" * 40 + "\n")
+        if ahead:
+            store.ask_ahead("a")
+        assert store.tip("a") is None
+
+
 def test_refs_that_spell_no_space_are_no_tips(repository: Path) -> None:
     with closing(GitStore(repository)) as store:
         name = written(store)
@@ -385,7 +418,7 @@ def test_it_can_be_used_again_after_close(repository: Path) -> None:
     store = GitStore(repository)
     name = written(store)
     assert store.move("garden", None, name)
-    assert store.tip("garden") == name
+    assert store.tip("garden") == store.resolve(name) == name
     before = children()
     store.close()
     store.close()
@@ -397,7 +430,7 @@ def test_it_can_be_used_again_after_close(repository: Path) -> None:
 def test_a_store_that_is_dropped_ends_its_process(repository: Path) -> None:
     store = GitStore(repository)
     before = children()
-    assert store.tip("garden") is None
+    assert store.resolve("refs/spaces/garden") is None
     assert len(children()) == len(before) + 1
     del store
     assert children() == before

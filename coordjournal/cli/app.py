@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,66 +15,24 @@ from ..errors import CoordjournalError
 from ..text import printable
 from . import failure
 from .base import App, Group
+from .commands import COMMANDS, HOMES
+
+if TYPE_CHECKING:
+    from ..opening import Asked
 
 COMPLETE_VARIABLE = "_COORDJOURNAL_COMPLETE"  # click's protocol between the shell's function and the program
 
-#: Section of the help to its commands: name to module and attribute.
-COMMANDS = {
-    "Server": {
-        "init": "server:init",
-        "install": "server:install",
-        "upgrade": "server:upgrade",
-        "uninstall": "server:uninstall",
-        "doctor": "server:doctor",
-        "verify": "judge:verify",
-        "check": "judge:check",
-        "schema": "schemas:schema",
-    },
-    "Write": {
-        "append": "append:append",
-        "alias": "pages:alias",
-        "bind": "pages:bind",
-        "merge": "pages:merge",
-        "fork": "pages:fork",
-        "overlay": "overlays:overlay",
-        "revoke": "revoke:revoke",
-        "undo": "revoke:undo",
-        "lease": "lease:lease",
-        "outbox": "outbox:outbox",
-        "import": "transfers:import_log",
-    },
-    "Read": {
-        "clone": "copies:clone",
-        "sync": "copies:sync",
-        "spaces": "copies:spaces",
-        "log": "logs:log",
-        "show": "logs:show",
-        "where": "where:where",
-        "inbox": "inbox:inbox",
-        "state": "questions:state",
-        "resolve": "questions:resolve",
-        "group": "questions:group",
-        "canonical": "questions:canonical",
-        "lineage": "questions:lineage",
-        "why": "questions:why",
-        "diff": "questions:diff",
-        "lint": "questions:lint",
-        "export": "transfers:export",
-    },
-    "Shell": {"completion": "completion:completion"},
-}
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # its help is the answer; since click 8.2
-_HOMES = {name: home for section in COMMANDS.values() for name, home in section.items()}
 
 
 class _Root(Group):
     """Imports the module of a command when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_HOMES)
+        return list(HOMES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        home = _HOMES.get(cmd_name)
+        home = HOMES.get(cmd_name)
         if home is None:
             return None
         module, _, attribute = home.partition(":")
@@ -83,7 +41,7 @@ class _Root(Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        width = formatter.width - 6 - max(map(len, _HOMES))
+        width = formatter.width - 6 - max(map(len, HOMES))
         for section, names in COMMANDS.items():
             rows = []
             for name in names:
@@ -124,19 +82,21 @@ def root() -> None:
     """
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and gives the exit status. Nothing but a defect of the program itself escapes as exception."""
+def run(arguments: Sequence[str], asked: Asked | None = None) -> int:
+    """Runs one command and gives the exit status. Nothing but a defect of the program itself escapes as exception.
+
+    ``asked``: what git has been asked already about the repository that ``arguments`` seem to mean.
+    """
     program = os.path.basename(sys.argv[0])
     program = "git coordjournal" if program == "git-coordjournal" else "coordjournal"
-    _settle_streams()
     instruction = os.environ.get(COMPLETE_VARIABLE)
     if instruction:
         from click.shell_completion import shell_complete
 
         return shell_complete(root, {"obj": App()}, program, COMPLETE_VARIABLE, instruction)
-    app = App()
+    app = App(asked)
     try:
-        status = _run(app, program, list(sys.argv[1:] if arguments is None else arguments))
+        status = _run(app, program, list(arguments))
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -181,18 +141,6 @@ def _show(error: click.ClickException) -> None:
         click.echo(f"`{error.ctx.command_path} --help` says more.\n", err=True)
     message = "\n".join(printable(line) for line in error.format_message().split("\n"))
     click.echo(f"coordjournal: usage: {message}", err=True)
-
-
-def _settle_streams() -> None:
-    """A stream that was closed goes nowhere, before its number is taken by something else; and what the terminal's
-    encoding cannot show is escaped, instead of ending the program half-way."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for as long as the program runs)
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import functools
-import json
-import math
 import os
-import re
 import sys
-import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
-from ..errors import UnknownSpace
+from ..errors import DecisionNotFound, UnknownSpace
 from ..text import is_space
 from .output import Paper
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from click.shell_completion import CompletionItem
+
     from ..journal import Journal
+    from ..opening import Asked
     from ..space import Space
     from ..state import CoordinationState
 
@@ -33,7 +31,7 @@ else:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _CHEAP = 5_000  # a log of so many decisions is folded for the sake of a completion
-_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?", re.DOTALL)
+_TIME = r"(?s)\d{4}-\d\d-\d\d([T ].*)?"
 
 
 class App:
@@ -45,10 +43,12 @@ class App:
         paper: standard output, for people.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Asked | None = None) -> None:
+        """``asked``: what git has been asked already, about the repository that seems to be meant."""
         self.directory = os.environ.get("GIT_DIR") or "."
         self.json = False
         self.paper = Paper(sys.stdout)
+        self._asked = asked
         self._journals: list[Journal] = []
 
     def journal(self, path: str | None = None, *, extensions: bool = True) -> Journal:
@@ -57,14 +57,28 @@ class App:
         Args:
             extensions: False where no plug-in can have a say, which saves looking for them.
         """
+        return self._open(path or self.directory, extensions, None)
+
+    def space(self, space: str, *, extensions: bool = True) -> Space:
+        """A space of this run's journal, for a command whose first question is what state it is in."""
+        return self._open(self.directory, extensions, space).space(space)
+
+    def _open(self, path: str, extensions: bool, space: str | None) -> Journal:
         from ..journal import Journal
 
-        journal = Journal.open(path or self.directory, extensions=None if extensions else {})
+        asked, self._asked = self._asked, None
+        if asked is not None and asked.path != path:
+            asked.stop()
+            asked = None
+        journal = Journal._open(path if asked is None else asked, None, None if extensions else {}, space)
         self._journals.append(journal)
         return journal
 
     def close(self) -> None:
         """Ends the git processes of the journals that were opened."""
+        if self._asked is not None:
+            self._asked.stop()
+            self._asked = None
         while self._journals:
             self._journals.pop().close()
 
@@ -114,13 +128,21 @@ class ListingGroup(Group):
 # -- arguments -------------------------------------------------------------------------------------------------------
 
 
+def _nfc(text: str) -> str:
+    if text.isascii():
+        return text
+    from unicodedata import normalize
+
+    return normalize("NFC", text)
+
+
 class SpaceType(_Type):
     """A space id, brought to NFC; completes to the spaces that are here."""
 
     name = "space"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        space = unicodedata.normalize("NFC", value)
+        space = _nfc(value)
         if not is_space(space):
             self.fail(f"{value!r} is not a space id: 1 to 80 bytes of text without control characters", param, ctx)
         return space
@@ -135,7 +157,7 @@ class AliasType(_Type):
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return unicodedata.normalize("NFC", value)
+        return _nfc(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return _items(incomplete, lambda app: list(_cheap_state(app, ctx).aliases), ctx)
@@ -162,7 +184,9 @@ class KindType(_Type):
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from ..decision import BUILT_IN
+        from click.shell_completion import CompletionItem
+
+        from ..payload import BUILT_IN
 
         return [CompletionItem(kind) for kind in BUILT_IN if kind.startswith(incomplete)]
 
@@ -173,8 +197,12 @@ class PlaceType(_Type):
     name = "place"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | datetime:
-        if isinstance(value, datetime) or not _TIME.fullmatch(value):
+        import re
+
+        if not isinstance(value, str) or not re.fullmatch(_TIME, value):
             return value  # type: ignore[no-any-return]  # a str or a datetime
+        from datetime import UTC, datetime
+
         try:
             found = datetime.fromisoformat(value)
         except ValueError:
@@ -206,11 +234,13 @@ class Seconds(_Type):
     name = "seconds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from math import isfinite
+
         try:
             span = float(value)
         except ValueError:
             span = -1.0
-        if not (math.isfinite(span) and span >= 0):
+        if not (isfinite(span) and span >= 0):
             self.fail(f"{value!r} is not a number of seconds, 0 or more", param, ctx)
         return span
 
@@ -242,6 +272,8 @@ ENTRY = EntryType()
 
 def _items(incomplete: str, names: Callable[[App], list[str]], ctx: click.Context) -> list[CompletionItem]:
     """The names that begin so. A completion has nothing to say about errors."""
+    from click.shell_completion import CompletionItem
+
     app = App()
     app.directory = ctx.ensure_object(App).directory
     try:
@@ -272,13 +304,17 @@ def json_option(command: _F, words: str = "Answer in JSON, for programs.") -> _F
     return click.option("--json", is_flag=True, expose_value=False, callback=_note_json, help=words)(command)
 
 
-@dataclass(frozen=True, slots=True)
 class View:
     """Which state of a space is asked: the values of ``--at``, ``--without`` and ``--at-least``."""
 
-    at: str | datetime | None = None
-    without: tuple[str, ...] = ()
-    at_least: int | None = None
+    __slots__ = ("at", "at_least", "without")
+
+    def __init__(
+        self, at: str | datetime | None = None, without: tuple[str, ...] = (), at_least: int | None = None
+    ) -> None:
+        self.at = at
+        self.without = without
+        self.at_least = at_least
 
 
 def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -323,10 +359,16 @@ def state_of(space: Space, view: View = _NOW) -> CoordinationState:
     """
     from .progress import Progress
 
-    if view.at_least is None and space.last_seq() < 0:
-        raise UnknownSpace(f"the space {space.id!r} has no log here")
     with Progress(f"reading {space.id}"):
-        return space.state(view.at, without=view.without, at_least=view.at_least)
+        try:
+            state = space.state(view.at, without=view.without, at_least=view.at_least)
+        except DecisionNotFound:
+            if view.at_least is None and space.last_seq() < 0:
+                raise UnknownSpace(f"the space {space.id!r} has no log here") from None
+            raise
+    if state.seq < 0 and view.at_least is None and space.last_seq() < 0:
+        raise UnknownSpace(f"the space {space.id!r} has no log here")
+    return state
 
 
 def named_decision(app: App, words: Sequence[str]) -> tuple[Space, str]:
@@ -381,6 +423,8 @@ def parsed_json(text: str, what: str) -> Any:
         if len(found) != len(pairs):
             raise ValueError("a key stands twice in one object")
         return found
+
+    import json
 
     try:
         return json.loads(text, object_pairs_hook=unique)

@@ -17,7 +17,8 @@ from .progress import Progress
 
 if TYPE_CHECKING:
     from ..decision import Landed
-    from ..journal import Change, Journal
+    from ..feed import Change
+    from ..journal import Journal
     from ..outbox import Entry
 
 _MOST = 20  # new decisions of a space that `sync` shows one by one

@@ -43,7 +43,7 @@ def log(
 
     if last is not None and since:
         raise click.UsageError("--last counts from the end, --since from the beginning: choose one.")
-    room = app.journal(extensions=False).space(space)
+    room = app.space(space, extensions=False)
     first = since
     if last is not None:
         first = max(0, (room.last_seq() if until is None else min(until, room.last_seq())) + 1 - last)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import sys
 from typing import Any, TextIO
 
@@ -62,12 +60,16 @@ def name(text: str) -> str:
 
 def word(text: str) -> str:
     """Text from outside as one word of a shell's command line, safe to show."""
-    return printable(shlex.quote(text))
+    from shlex import quote
+
+    return printable(quote(text))
 
 
 def put_json(value: Any, stream: TextIO | None = None) -> None:
     """Writes a JSON value on one line. All but ASCII is escaped, so that it survives any locale and no terminal is
     steered by it. What a plug-in has for its state need not be JSON: then it is shown as text."""
+    import json
+
     (stream or sys.stdout).write(json.dumps(value, default=str) + "\n")
 
 

@@ -51,7 +51,7 @@ def create(
 
     FILE is - for standard input.
     """
-    from ..decision import OverlayCreated
+    from ..payload import OverlayCreated
 
     payload = OverlayCreated(overlay_id, target, base_rev, _body(file, text))
     decide(app, app.journal().space(space), payload, how)
@@ -72,7 +72,7 @@ def revise(
 
     FILE is - for standard input.
     """
-    from ..decision import OverlayRevised
+    from ..payload import OverlayRevised
 
     body = _body(file, text)
     room = app.journal().space(space)
@@ -98,7 +98,7 @@ def revise(
 @pass_app
 def close(app: App, space: str, overlay_id: str, outcome: str | None, result_rev: str | None, how: How) -> None:
     """Close an overlay for good."""
-    from ..decision import OverlayClosed
+    from ..payload import OverlayClosed
 
     if outcome is None:
         raise click.UsageError("Say --applied or --discarded.")

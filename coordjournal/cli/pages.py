@@ -21,7 +21,7 @@ def alias() -> None:
 @pass_app
 def alias_set(app: App, space: str, name: str, target: str, how: How) -> None:
     """Let NAME mean PAGE."""
-    from ..decision import AliasSet
+    from ..payload import AliasSet
 
     decide(app, app.journal().space(space), AliasSet(name, target), how)
 
@@ -33,7 +33,7 @@ def alias_set(app: App, space: str, name: str, target: str, how: How) -> None:
 @pass_app
 def alias_clear(app: App, space: str, name: str, how: How) -> None:
     """Let NAME mean nothing any more."""
-    from ..decision import AliasCleared
+    from ..payload import AliasCleared
 
     decide(app, app.journal().space(space), AliasCleared(name), how)
 
@@ -45,7 +45,7 @@ def alias_clear(app: App, space: str, name: str, how: How) -> None:
 @pass_app
 def bind(app: App, space: str, pages: tuple[str, ...], how: How) -> None:
     """Say that two or more pages are one page."""
-    from ..decision import BindingMade
+    from ..payload import BindingMade
 
     if len(pages) < 2:
         raise click.UsageError("A binding takes two pages or more.")
@@ -60,7 +60,7 @@ def bind(app: App, space: str, pages: tuple[str, ...], how: How) -> None:
 @pass_app
 def merge(app: App, space: str, sources: tuple[str, ...], into: str, how: How) -> None:
     """Decide that pages are merged into one."""
-    from ..decision import MergeDecided
+    from ..payload import MergeDecided
 
     decide(app, app.journal().space(space), MergeDecided(sources, into), how)
 
@@ -74,6 +74,6 @@ def merge(app: App, space: str, sources: tuple[str, ...], into: str, how: How) -
 @pass_app
 def fork(app: App, space: str, source: str, fork: str, source_rev: str | None, how: How) -> None:
     """Record that the page FORK was forked from the page SOURCE."""
-    from ..decision import ForkMade
+    from ..payload import ForkMade
 
     decide(app, app.journal().space(space), ForkMade(source, fork, source_rev), how)

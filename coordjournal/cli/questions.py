@@ -42,7 +42,7 @@ def state(app: App, space: str, view: View) -> None:
     """
     from . import render
 
-    found = state_of(app.journal().space(space), view)
+    found = state_of(app.space(space), view)
     if app.json:
         put_json(found.json())
     else:
@@ -207,7 +207,7 @@ def diff(app: App, space: str, before: str | datetime, after: str | datetime | N
     from ..difference import diff as difference_of
     from . import render
 
-    room = app.journal().space(space)
+    room = app.space(space)
     one, other = state_of(room, View(before)), state_of(room, View(after))
     difference = difference_of(one, other)
     if app.json:
@@ -240,7 +240,7 @@ def lint(ctx: click.Context, app: App, space: str, days: int, exit_code: bool) -
     from ..lint import DAY
     from ..lint import lint as findings_of
 
-    state = state_of(app.journal(extensions=False).space(space))
+    state = state_of(app.space(space, extensions=False))
     findings = findings_of(state, now=int(time.time()), forgotten_after=days * DAY)
     if app.json:
         put_json({"space": space, "seq": state.seq, "findings": [finding.json() for finding in findings]})
@@ -258,7 +258,7 @@ def lint(ctx: click.Context, app: App, space: str, days: int, exit_code: bool) -
 
 def _asked(app: App, space: str, view: View) -> CoordinationState:
     """The state that a question about names or pages is put to: no plug-in has a say in the answer."""
-    return state_of(app.journal(extensions=False).space(space), view)
+    return state_of(app.space(space, extensions=False), view)
 
 
 def _answer(app: App, state: CoordinationState, facts: dict[str, Any], lines: list[str]) -> None:

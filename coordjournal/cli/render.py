@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from .. import timestamp
 from ..commit import subject
-from ..decision import Decision, Landed
-from ..difference import StateDiff
 from ..errors import DecisionNotFound
 from ..index import VOID_REASONS
-from ..state import CoordinationState, Overlay
 from ..trailer import Lease, read
 from .output import Paper, name, safe
 
 if TYPE_CHECKING:
+    from ..decision import Decision, Landed
+    from ..difference import StateDiff
     from ..inbox import Waiting
     from ..outbox import Entry
+    from ..state import CoordinationState, Overlay
 
 _MOST = 20  # items of one kind that a difference lists
 
@@ -91,7 +90,7 @@ def decision_in_full(paper: Paper, landed: Landed, state: CoordinationState) -> 
 def _said(decision: Decision) -> list[tuple[str, str]]:
     rows = [("reason", safe(line)) for line in (decision.reason or "").split("\n") if line]
     rows += [("meta", f"{safe(key)} = {safe(value)}") for key, value in sorted((decision.meta or {}).items())]
-    return [*rows, ("payload", safe(json.dumps(decision.payload, ensure_ascii=False, sort_keys=True)))]
+    return [*rows, ("payload", safe(_json(decision.payload, sort_keys=True)))]
 
 
 def _print_rows(paper: Paper, rows: Sequence[tuple[str, str]]) -> None:
@@ -225,7 +224,7 @@ def state_in_full(paper: Paper, state: CoordinationState) -> None:
         (
             "Extensions",
             [
-                f"{safe(kind)}: {safe(json.dumps(held, ensure_ascii=False, default=str))}"
+                f"{safe(kind)}: {safe(_json(held, default=str))}"
                 for kind, held in state.extensions.items()
             ],
         ),
@@ -299,7 +298,7 @@ def _changes(before: CoordinationState, difference: StateDiff) -> Iterator[Itera
     for kind, (old_state, new_state) in difference.extensions.items():
         for sign, held in (("-", old_state), ("+", new_state)):
             if held is not None:
-                extensions.append((sign, f"{safe(kind)}: {safe(json.dumps(held, ensure_ascii=False, default=str))}"))
+                extensions.append((sign, f"{safe(kind)}: {safe(_json(held, default=str))}"))
     yield extensions
     leases = [(sign, lease) for sign, lease in zip("-+", difference.lease or (), strict=False) if lease]
     yield [(sign, f"lease {name(lease.holder)} (term {lease.term})") for sign, lease in leases if lease.holder]
@@ -312,3 +311,9 @@ def _overlay_line(overlay: Overlay) -> str:
 def _fork(source: str, revision: str | None, fork: str, seq: int) -> str:
     at_revision = "" if revision is None else f" @ {name(revision)}"
     return f"{name(source)}{at_revision} -> {name(fork)}  (Seq {seq})"
+
+
+def _json(value: Any, **how: Any) -> str:
+    from json import dumps  # which most answers do without
+
+    return dumps(value, ensure_ascii=False, **how)

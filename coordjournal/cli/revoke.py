@@ -29,7 +29,7 @@ def revoke(app: App, decision: tuple[str, ...], how: How) -> None:
     Nothing is erased: the revocation is a decision of its own, and can be revoked like any other, which brings back
     what it took away. DECISION is a Seq, SPACE@SEQ, a commit, or the beginning of an id.
     """
-    from ..decision import DecisionRevoked
+    from ..payload import DecisionRevoked
 
     space, named = named_decision(app, decision)
     state = state_of(space)
@@ -52,7 +52,7 @@ def undo(app: App, space: str, anyone: bool, how: How) -> None:
     Revocations themselves are passed over, so that undo again takes back the decision before; `coordjournal revoke`
     takes back an undo.
     """
-    from ..decision import DecisionRevoked
+    from ..payload import DecisionRevoked
 
     room = app.journal().space(space)
     actor = actor_of(app, how.actor)

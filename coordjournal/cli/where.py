@@ -14,7 +14,8 @@ from .output import note, put_json, safe
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from ..space import Space, Whereabouts
+    from ..space import Space
+    from ..whereabouts import Whereabouts
 
 _STATUS = {"landed": DONE, "queued": QUEUED, "refused": REFUSED, "unknown": REFUSED}
 _WAITS = {

@@ -20,7 +20,8 @@ from .output import note, put_json, safe, word
 
 if TYPE_CHECKING:
     from ..appending import Way
-    from ..decision import Intent, Landed, Payload
+    from ..decision import Intent, Landed
+    from ..payload import Payload
     from ..space import Space
     from ..state import CoordinationState
 

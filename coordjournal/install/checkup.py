@@ -18,8 +18,8 @@ from typing import Literal
 
 from .. import descriptor
 from ..errors import CoordjournalError
+from ..opening import overwrites_logs
 from ..refs import APPEND, INTENTS, META, SPACES
-from ..remote import overwrites_logs
 from ..store import GitStore
 from . import gitcli, hooks, interpreter, sequencing, settings, sharing
 from . import prefix as prefixes

@@ -18,9 +18,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from coordjournal import install, stale
-from coordjournal.decision import AliasSet
 from coordjournal.errors import CoordjournalError
 from coordjournal.journal import Journal
+from coordjournal.payload import AliasSet
 
 from . import chaos, history, log
 from .history import Call

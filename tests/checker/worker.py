@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from coordjournal import decision as decisions
-from coordjournal.decision import AliasSet, Decision, Intent, Landed, OverlayCreated, Payload
+from coordjournal.decision import Decision, Intent, Landed
 from coordjournal.errors import (
     CoordjournalError,
     DecisionNotFound,
@@ -31,6 +31,7 @@ from coordjournal.errors import (
 )
 from coordjournal.journal import Journal
 from coordjournal.lease import HeldLease
+from coordjournal.payload import AliasSet, OverlayCreated, Payload
 from coordjournal.space import Space
 
 from . import history
