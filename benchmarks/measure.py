@@ -1,108 +1,158 @@
-"""Interleaved timing: machines are noisy, so that only ratios of medians from one run mean anything."""
+"""Rows of the table and their arithmetic: pure, without a clock or a process.
+
+Machines are noisy, so that only ratios of medians from one run mean anything; a few rows have no yardstick, because
+what they promise is absolute.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
+import math
 import statistics
-import subprocess
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: ``ours`` and ``yardstick`` are medians in seconds, or in the ``unit`` that is named, and
-    ``spread`` the middle half of the ratios' range. ``target`` is the largest ratio that is good enough, None where
-    there is none."""
+    """One line of the table.
+
+    Attributes:
+        name: what was measured.
+        against: what it is measured against, the yardstick; None for an absolute figure.
+        ours, yardstick: the medians, in ``unit``.
+        spread: the middle half of the rounds: of their ratios, or of the figures where there is no yardstick.
+        runs: how many rounds were counted.
+        unit: ``s`` for seconds, ``MiB``, ``bytes``, or what was counted.
+        target: what is good enough of :attr:`value`; None where the row only tells.
+        at_least: whether the target is the smallest value that is good enough, not the largest.
+    """
 
     name: str
-    yardstick_name: str
+    against: str | None
     ours: float
-    yardstick: float
+    yardstick: float | None
     spread: tuple[float, float]
     runs: int
-    target: float | None
     unit: str = "s"
+    target: float | None = None
+    at_least: bool = False
 
     @property
-    def ratio(self) -> float:
-        """How many times the yardstick ours takes."""
-        return self.ours / self.yardstick
+    def value(self) -> float:
+        """What the target is about: how many times the yardstick ours is, or ours itself. Infinite where the yardstick
+        is not above zero, as the difference of two noisy times may be."""
+        if self.yardstick is None:
+            return self.ours
+        return self.ours / self.yardstick if self.yardstick > 0 else math.inf
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None without one. What could not be told is not met."""
+        if self.target is None:
+            return None
+        if math.isinf(self.value):
+            return False
+        return self.value >= self.target if self.at_least else self.value <= self.target
 
     def json(self) -> dict[str, Any]:
-        """The row as JSON."""
-        return {**asdict(self), "ratio": self.ratio, "met": self.target is None or self.ratio <= self.target}
-
-
-def interleaved(steps: Mapping[str, Callable[[int], float | None]], runs: int) -> dict[str, list[float]]:
-    """The seconds of each step in each of ``runs`` rounds. A round runs every step once; the first is not counted.
-
-    A step may return the seconds that count, where it measures itself inside a process that it starts.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(runs + 1):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            counted = step(turn)
-            spent = time.perf_counter() - start
-            if turn:
-                seconds[name].append(spent if counted is None else counted)
-    return seconds
+        """The row as JSON; ``ratio`` is null where there is no yardstick, or none that can be divided by."""
+        ratio = None if self.yardstick is None or math.isinf(self.value) else self.value
+        return {
+            "name": self.name,
+            "against": self.against,
+            "ours": self.ours,
+            "yardstick": self.yardstick,
+            "unit": self.unit,
+            "ratio": ratio,
+            "spread": list(self.spread),
+            "runs": self.runs,
+            "target": self.target,
+            "at_least": self.at_least,
+            "met": self.met,
+        }
 
 
 def row(
     name: str,
-    yardstick_name: str,
-    ours: list[float],
-    yardstick: list[float],
-    target: float | None,
+    against: str,
+    ours: Sequence[float],
+    yardstick: Sequence[float],
+    target: float | None = None,
+    *,
+    at_least: bool = False,
     unit: str = "s",
 ) -> Row:
-    """The row of two series of one run."""
-    ratios = sorted(a / b for a, b in zip(ours, yardstick, strict=True))
-    low, high = (ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4])
-    return Row(
-        *(name, yardstick_name, statistics.median(ours), statistics.median(yardstick)),
-        *((low, high), len(ours), target, unit),
-    )
+    """The row of two series that were measured in the same rounds.
+
+    Raises:
+        ValueError: the series are empty or not of one length.
+    """
+    if not ours or len(ours) != len(yardstick):
+        raise ValueError(f"{name}: {len(ours)} rounds against {len(yardstick)}")
+    ratios = [a / b for a, b in zip(ours, yardstick, strict=True) if b > 0] or [0.0]
+    medians = (statistics.median(ours), statistics.median(yardstick))
+    return Row(name, against, *medians, middle_half(ratios), len(ours), unit, target, at_least)
 
 
-def machine() -> dict[str, Any]:
-    """What was measured on: no name, only what bears on speed."""
-    git = subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout.strip()
-    return {
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "git": git.removeprefix("git version "),
-        "dulwich": version("dulwich"),
-    }
+def figure(
+    name: str, values: Sequence[float], unit: str, target: float | None = None, *, at_least: bool = False
+) -> Row:
+    """The row of an absolute figure. Raises ValueError where nothing was measured."""
+    if not values:
+        raise ValueError(f"{name}: no rounds")
+    return Row(name, None, statistics.median(values), None, middle_half(values), len(values), unit, target, at_least)
 
 
-def table(rows: list[Row]) -> str:
+def middle_half(values: Iterable[float]) -> tuple[float, float]:
+    """Between which values the middle half of these lies: a quarter of them, rounded down, is below and above."""
+    ordered = sorted(values)
+    quarter = len(ordered) // 4
+    return ordered[quarter], ordered[-1 - quarter]
+
+
+def rates(seconds: Iterable[float]) -> list[float]:
+    """How many a second, of how many seconds one takes."""
+    return [1 / one for one in seconds]
+
+
+def differences(ours: Iterable[float], others: Iterable[float]) -> list[float]:
+    """What ours take more than the others of the same rounds."""
+    return [a - b for a, b in zip(ours, others, strict=True)]
+
+
+def table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
-    lines = [
-        "| row | ours | yardstick | ratio | middle half | target | met |",
-        "|---|---|---|---|---|---|---|",
+    head = ("row", "ours", "yardstick", "ratio", "middle half", "rounds", "target", "met")
+    lines = [_line(head), _line(["---"] * len(head)).replace(" ", "")]
+    return "\n".join([*lines, *(_line(_cells(row)) for row in rows)])
+
+
+def about(facts: Mapping[str, Any]) -> str:
+    """What was measured on and with, as a line."""
+    return ", ".join(f"{key} {value}" for key, value in facts.items())
+
+
+def shown(value: float, unit: str) -> str:
+    """A figure for people."""
+    if unit == "s":
+        return f"{value * 1000:.1f} ms" if abs(value) < 1 else f"{value:.2f} s"
+    return f"{value:,.0f} {unit}" if abs(value) >= 100 or value == int(value) else f"{value:,.1f} {unit}"
+
+
+def _cells(row: Row) -> list[str]:
+    bound = "" if row.target is None else f"{'>=' if row.at_least else '<='} {row.target:,g}"
+    met = {None: "", True: "yes", False: "**no**"}[row.met]
+    low, high = row.spread
+    if row.yardstick is None:
+        spread = f"{shown(low, row.unit)} to {shown(high, row.unit)}" if row.runs > 1 else ""
+        return [row.name, shown(row.ours, row.unit), "", "", spread, str(row.runs), bound, met]
+    spread = f"{low:.2f} to {high:.2f}" if row.runs > 1 else ""
+    return [
+        *(f"{row.name} / {row.against}", shown(row.ours, row.unit), shown(row.yardstick, row.unit)),
+        *("?" if math.isinf(row.value) else f"{row.value:.2f}", spread, str(row.runs), bound, met),
     ]
-    for r in rows:
-        target = "" if r.target is None else f"{r.target:g}"
-        met = "" if r.target is None else ("yes" if r.ratio <= r.target else "**no**")
-        ours, yardstick = _shown(r.ours, r.unit), _shown(r.yardstick, r.unit)
-        lines.append(
-            f"| {r.name} / {r.yardstick_name} | {ours} | {yardstick} | {r.ratio:.2f} "
-            f"| {r.spread[0]:.2f} to {r.spread[1]:.2f} | {target} | {met} |"
-        )
-    return "\n".join(lines)
 
 
-def _shown(value: float, unit: str) -> str:
-    return _time(value) if unit == "s" else f"{value:,.0f} {unit}"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
