@@ -39,14 +39,14 @@ def measure(objects: "Objects", trees: "Sequence[str]", most: "int | None") -> "
     within = []
     for oid, answer in objects.checked(list(blobs)):
         if answer is None:
-            raise GitFailed(f"the object {oid} is missing")
+            raise objects.missing(oid)
         _, kind, sizes[oid] = answer
         if kind == "blob" and (most is None or sizes[oid] <= most):
             within.append(oid)
     digests: dict[str, str] = {}
     for oid, answer in objects.answers(within):
         if answer is None:
-            raise GitFailed(f"the object {oid} is missing")
+            raise objects.missing(oid)
         digests[oid] = objects.digest(answer[2])
     if len(known) + len(listed) > _MOST_KNOWN:
         known.clear()

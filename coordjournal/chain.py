@@ -154,7 +154,7 @@ def _asked(oid: str, objects: Objects) -> "tuple[str, int]":
     """Kind and size of an object, whose content is to be taken or left."""
     answer = objects.ask(oid)
     if answer is None:
-        raise GitFailed(f"the object {oid} is missing")
+        raise objects.missing(oid)
     return answer[1], answer[2]
 
 

@@ -29,7 +29,8 @@ _OUR_KEYS = r"^(coordjournal\..*|receive\.procreceiverefs)$"
 def environment(git_dir: str, outer: "Mapping[str, str]", quarantine: bool = False) -> "dict[str, str]":
     """The environment for git children: nothing of the caller's steers what they read.
 
-    Replace refs and grafts have no say, nor has any configuration outside the repository. With ``quarantine`` they
+    Replace refs and grafts have no say, nor has any configuration outside the repository, and where a shallow clone is
+    cut off a commit is missing, instead of being taken for the first of its log. With ``quarantine`` they
     read the objects that a running receive-pack holds back (git-receive-pack(1), "QUARANTINE ENVIRONMENT") and those of
     the repository, but not those of a directory that only the pusher's environment names.
     """
@@ -38,6 +39,7 @@ def environment(git_dir: str, outer: "Mapping[str, str]", quarantine: bool = Fal
         "GIT_DIR": git_dir,
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_GRAFT_FILE": _NOWHERE,
+        "GIT_SHALLOW_FILE": "",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": _NOWHERE,
         "GIT_OPTIONAL_LOCKS": "0",
@@ -66,6 +68,7 @@ class Process:
     def __init__(self, arguments: "list[str]", env: "dict[str, str]", stdin: int, stdout: int) -> None:
         """Starts ``git`` with ``arguments``. Raises GitFailed."""
         self.arguments = arguments
+        self._env = env
         self._status: int | None = None
         nowhere = posix.open(_NOWHERE, posix.O_RDWR)
         ends = (nowhere if stdin < 0 else stdin, stdout, nowhere)
@@ -97,7 +100,7 @@ class Process:
         what = f"`git {' '.join(self.arguments[:2])}`"
         if self._status is not None and self._status < 0:
             return GitFailed(f"{what} was killed by signal {-self._status}")
-        return GitFailed(f"{what} failed; `git fsck` may tell what is damaged")
+        return GitFailed(f"{what} failed; {lacking(self._env) or '`git fsck` may tell what is damaged'}")
 
 
 class Child(Process):
@@ -225,6 +228,11 @@ class Objects:
             self._child.stop()
             self._child = None
             self._asked = ""
+
+    def missing(self, oid: str) -> GitFailed:
+        """The error to raise where an object that must be there is not."""
+        why = lacking(self._env)
+        return GitFailed(f"the object {oid} is missing{why and '; '}{why}")
 
     def read(self, name: str, kind: str, most: "int | None" = None) -> "tuple[str, bytes] | None":
         """Object name and content of what ``name`` means; None if it is missing, no ``kind``, or beyond ``most``."""
@@ -370,6 +378,30 @@ def config(asked: Child) -> "dict[str, str]":
             value = found[key] + "\n" + value
         found[key] = value if newline else "true"
     return found
+
+
+def lacking(env: "dict[str, str]") -> str:
+    """Why git lacks what should be there and what helps, where that is a shallow or a partial clone; else empty."""
+    git_dir = env["GIT_DIR"]
+    try:
+        shallow = posix.stat(f"{git_dir}/shallow").st_size > 0
+    except OSError:
+        shallow = False
+    child = Child(["config", "-z", "--get-regexp", r"^(core\.bare|coordjournal\.remote|remote\..*\.promisor)$"], env)
+    found = dict(item.partition("\n")[::2] for item in child.out.read().decode("utf-8", "replace").split("\0"))
+    child.wait()
+    promisors = [key[7:-9] for key, value in found.items() if key.endswith(".promisor") and value != "false"]
+    if not shallow and not promisors:
+        return ""
+    from shlex import quote
+
+    name = found.get("coordjournal.remote") or (promisors or ["origin"])[0]
+    words = ["git", "-C", git_dir.removesuffix("/.git"), "fetch"]
+    words += (["--unshallow"] if shallow else []) + (["--refetch", "--no-filter"] if promisors else []) + [name]
+    if "coordjournal.remote" in found or found.get("core.bare") != "true":  # a mirror fetches its logs without a word
+        words.append(f"+refs/spaces/*:refs/coordjournal/{name}/*")
+    kind = " and ".join((["shallow"] if shallow else []) + (["partial"] if promisors else []))
+    return f"this is a {kind} clone, and what it lacks comes with `{' '.join(map(quote, words))}`"
 
 
 def _line(name: str) -> bytes:

@@ -36,6 +36,8 @@ class Journal:
 
     Attributes:
         store: where objects and refs are.
+        mirror_of: the URL from which the next fetch overwrites the logs here, so that nothing is appended here; empty
+            where there is none.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Journal:
         spaces: Collection[str] | None = None,
         appender: str | None = None,
         extensions: Mapping[str, ExtensionFold] | None = None,
+        mirror_of: str = "",
     ) -> None:
         """``remote`` is where appends go to, or the name that it has in the configuration of ``store``."""
         self.store = store
+        self.mirror_of = mirror_of
         self._remote = remote
         self._outbox: Outbox | None = None
         self._extensions = extensions
@@ -107,7 +111,7 @@ class Journal:
 
         A bare repository holds the logs themselves: appends go straight into it, under the same law as a push. In any
         other repository the logs are those of its remote (``coordjournal.remote``, ``origin`` by default): appends
-        are pushed there, and :meth:`sync` fetches.
+        are pushed there, and :meth:`sync` fetches. A mirror (``git clone --mirror``) is only read.
 
         Args:
             appender: who commits (an ident): by default ``coordjournal.appender`` of the git configuration, else
@@ -146,6 +150,7 @@ class Journal:
             spaces=found.spaces if found.remote else None,
             appender=appender or found.appender,
             extensions=extensions,
+            mirror_of=found.mirror_of,
         )
 
     @classmethod
@@ -424,9 +429,16 @@ class Journal:
     def _read_settings(self) -> Settings:
         if self.remote is None or not isinstance(self.store, GitStore):
             try:
-                return self.store.settings()
+                settings = self.store.settings()
             except ValueError as error:
                 raise CoordjournalError(f"the repository's configuration: {error}") from None
+            if self.mirror_of:
+                settings.read_only = True
+                settings.primary = (
+                    f"{self.mirror_of}, for a fetch from there overwrites the logs of this mirror: "
+                    f"`coordjournal clone {self.mirror_of} DIR` makes a clone to append in"
+                )
+            return settings
         from . import descriptor
         from .admission import Settings
         from .sync import meta_ref

@@ -56,6 +56,7 @@ class Found:
         remote: the name of the remote whose logs it has; ``""`` where the logs themselves are here.
         spaces: the only ones of the remote that are wanted; None for all.
         appender: who commits, by the configuration; None if it says nothing of use.
+        mirror_of: the URL from which the next fetch overwrites the logs here; empty if there is none.
     """
 
     def __init__(self, git_dir: str, hash_name: str, bare: bool, config: Mapping[str, Sequence[str]]) -> None:
@@ -66,6 +67,7 @@ class Found:
         self.spaces = config.get("coordjournal.space")
         names = (config.get(key, [""])[-1] for key in ("coordjournal.appender", "user.name"))
         self.appender = next((name for name in names if is_ident(name)), None)
+        self.mirror_of = "" if self.remote else _mirrored(git_dir, config)
 
     @property
     def prefix(self) -> str:
@@ -128,6 +130,23 @@ class Asked:
         """Ends the processes: nobody wants to know any more."""
         for child in self._children:
             child.stop()
+
+
+def overwrites_logs(refspec: str) -> bool:
+    """Whether a fetch by this refspec moves logs that are kept as on a server, as every fetch into a mirror does."""
+    to = refspec.partition(":")[2]
+    return to.startswith(SPACES) or (to.endswith("*") and SPACES.startswith(to[:-1]))
+
+
+def _mirrored(git_dir: str, config: Mapping[str, Sequence[str]]) -> str:
+    """The URL of the remote whose refspec overwrites the logs of this bare repository; empty if there is none, or if
+    hooks were installed here, which make the logs this repository's own (a mirror that became the server)."""
+    for key, values in config.items():
+        if key.startswith("remote.") and key.endswith(".fetch") and any(map(overwrites_logs, values)):
+            if os.path.exists(os.path.join(git_dir, "coordjournal", "installed.json")):
+                return ""
+            return config.get(key.removesuffix("fetch") + "url", [""])[-1]
+    return ""
 
 
 def _asked_again(path: str) -> str:

@@ -23,6 +23,7 @@ _RACE = re.compile(
 _WENT = re.compile(r"^[ *+=-]\t[^:]*:(?P<to>\S+)\t(?:[0-9a-f]+\.\.(?P<new>[0-9a-f]+))?")
 _LACKS = re.compile(r"unpacker error|missing necessary objects")  # what stands on a commit that the server has not
 _HERE = re.compile(r"cannot lock ref|update local ref|insufficient permission|No space left|Read-only file system")
+_SHALLOW = re.compile(r"^warning: rejected \S+ because shallow roots", re.MULTILINE)
 _TOLD = re.compile(r"^remote: {3}(?P<ref>\S+) commit (?P<commit>[0-9a-f]+) Seq (?P<seq>-|\d+)\s*$")
 _WHY = re.compile(r"^remote: {3}(?P<code>[a-z-]+)(?: at (?P<place>.*?))?: (?P<what>.*?)\s*$")
 _REMEDY = re.compile(r"^remote: {3}-> (?P<remedy>.*?)\s*$")
@@ -78,7 +79,7 @@ class Remote:
 
         Raises:
             RemoteUnreachable: with what git said.
-            GitFailed: the clone cannot be written.
+            GitFailed: the clone cannot be written, or the remote is a shallow clone.
         """
         stale.remove([f"{self.git_dir}/{here}.lock" for here in refs.values()])
         self._fetch(f"+{there}:{here}\n" for there, here in refs.items())
@@ -94,13 +95,18 @@ class Remote:
             *("-c", "gc.auto=0", "-c", "maintenance.auto=false"),  # the second saves the process that asks the first
             # The law judges every byte of what comes, and says what is wrong where; git's check would be in its way.
             *("-c", "fetch.fsckObjects=false", "-c", "fetch.writeCommitGraph=false"),
-            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="),
-            *("--stdin", "--", self.name),
+            # A log is only whole with its trees and attachments: the filter of a partial clone is for the rest.
+            *("fetch", "--quiet", "--no-filter", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
+            *("--refmap=", "--stdin", "--", self.name),
             stdin="".join(specs),
         )
         if done.returncode:
             here = any(_HERE.search(line) for line in done.stderr.splitlines() if not line.startswith("remote:"))
             raise (GitFailed if here else RemoteUnreachable)(f"cannot fetch from {self.name}: {_said(done)}")
+        if _SHALLOW.search(done.stderr):  # which git takes for no failure
+            raise GitFailed(
+                f"{self.name} is a shallow clone, whose logs have no beginning; `git fetch --unshallow` there brings it"
+            )
 
     def push(self, space: str, old: str | None, new: str) -> bool:
         """Moves the log of ``space`` there from ``old`` (None: there is none) to ``new``; False if it is not at

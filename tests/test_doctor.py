@@ -323,6 +323,12 @@ CASES: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         "warning",
         "not where the hooks find",
     ),
+    "mirror": (
+        lambda r: git(r, "remote", "add", "--mirror=fetch", "old", "/srv/git/old.git"),
+        "settings",
+        "warning",
+        "remote.old.fetch is a mirror's: the next fetch overwrites",
+    ),
     "foreign ref": (
         lambda r: git(r, "update-ref", "refs/spaces/Big", decide(r)),
         "refs",

@@ -219,11 +219,21 @@ def test_an_unlawful_log_is_no_obstacle(author: Author, path: str) -> None:
 
 def test_a_part_of_the_log_that_git_does_not_show_is_missed(author: Author, tmp_path: Path) -> None:
     log = landed(author, 4)
+    shallow = tmp_path / "shallow"
+    shallow.write_text(log[2][1] + "\n")
+    env = {**env_of(author), "GIT_SHALLOW_FILE": str(shallow)}
+    with Ids(str(tmp_path / "ids"), env, len(log[1][1])) as table, pytest.raises(GitFailed, match=log[1][1]):
+        table.bring_to(log[-1][1])
+
+
+def test_a_shallow_file_hides_nothing(author: Author, path: str) -> None:
+    log = landed(author, 4)
     shallow = author.path / "shallow"
     shallow.write_text(log[2][1] + "\n")
     try:
-        with opened(author, str(tmp_path / "ids")) as table, pytest.raises(GitFailed, match=log[1][1]):
+        with opened(author, path) as table:
             table.bring_to(log[-1][1])
+            assert table.find(log[0][0]) == log[0][1]
     finally:
         shallow.unlink()
 

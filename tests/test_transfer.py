@@ -78,7 +78,7 @@ def test_the_same_log_comes_out_where_it_was_brought(source, lines):
     assert (planned.before.seq, len(planned.records), planned.known) == (-1, 5, 0)
     assert dumped(target) == lines
     assert target.space("garden").state().json() == source.space("garden").state().json()
-    assert planned.after({}).json() == source.space("garden").state().json()
+    assert planned.after().json() == source.space("garden").state().json()
 
 
 def test_bringing_it_twice_changes_nothing(lines):
@@ -108,7 +108,7 @@ def test_limits_of_an_export(source, lines):
 def test_nothing_is_written_unless_it_is_to_land(lines):
     target = Journal.memory()
     planned = plan(target, "garden", lines, write=False)
-    assert planned.after({}).seq == 4
+    assert planned.after().seq == 4
     assert target.spaces() == []
     assert target.store._content == {}
 
@@ -327,7 +327,7 @@ def test_leases_come_along_byte_for_byte(tmp_path, ours):
     for part in (lines[:3], lines) if ours == "sha1" else (lines,):
         planned = brought(target, part)
         last = LEASED[len(part) - 1][1]["lease"]
-        assert str(planned.after({}).lease) == str(target.space("garden").state().lease) == last
+        assert str(planned.after().lease) == str(target.space("garden").state().lease) == last
     assert (target.store.tips() == source.store.tips()) == (ours == "sha1")
     for seq, (_, more) in enumerate(LEASED):
         shown = git(tmp_path / "t.git", "cat-file", "-p", f"refs/spaces/garden~{len(LEASED) - 1 - seq}")

@@ -80,7 +80,7 @@ def sync(ctx: click.Context, app: App) -> None:
         for fate in fates:
             put_json(fate.json())
     elif not changes and not fates:
-        app.paper.line("nothing is new" if journal.remote else "nothing to fetch: the logs themselves are here")
+        app.paper.line("nothing is new" if journal.remote else _nothing_to_fetch(journal))
     for space, group in groupby([] if app.json else changes, key=lambda change: change.space):
         news = [change.landed for change in group]
         first, last = news[0].seq, news[-1].seq
@@ -94,6 +94,12 @@ def sync(ctx: click.Context, app: App) -> None:
         fate.tell(app)
     states = {fate.state for fate in fates}
     ctx.exit(REFUSED if "rejected" in states else QUEUED if states & {"waiting", "filed"} else DONE)
+
+
+def _nothing_to_fetch(journal: Journal) -> str:
+    if journal.mirror_of:
+        return f"this is a mirror of {safe(journal.mirror_of)}: `git remote update` brings it up to date"
+    return "nothing to fetch: the logs themselves are here"
 
 
 @dataclass(frozen=True, slots=True)

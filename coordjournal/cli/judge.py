@@ -115,11 +115,14 @@ def check(app: App, commit: str, space: str | None) -> None:
     COMMIT are judged, by the limits, clock skew and schemas that the server has told this clone. Nothing is fetched:
     `coordjournal sync` first, if others may have appended.
     """
+    from ..gitread import lacking
+
     journal = app.journal(extensions=False)
     store = _git_store(journal)
     oid = store.resolve(f"{commit}^{{commit}}", "commit")
     if oid is None:
-        raise CoordjournalError(f"{commit!r} is no commit of this repository")
+        why = lacking(store.env)
+        raise CoordjournalError(f"{commit!r} is no commit of this repository{why and '; '}{why}")
     verdict = _Check(journal, store, oid, space)
     if app.json:
         put_json(
@@ -231,7 +234,10 @@ def _contains(store: GitStore, tip: str, oid: str) -> bool:
     """Whether ``oid`` is the tip of a log or behind it."""
     from ..gitread import Child
 
-    return Child(["merge-base", "--is-ancestor", oid, tip], store.env).wait() == 0
+    child = Child(["merge-base", "--is-ancestor", oid, tip], store.env)
+    if child.wait() > 1:
+        raise child.failed()
+    return child.wait() == 0
 
 
 def _git_store(journal: Journal) -> GitStore:

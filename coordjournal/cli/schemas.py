@@ -43,9 +43,10 @@ def declare(app: App, kind: str, file: str, dry_run: bool) -> None:
 
     document = parsed_json(read_text(file), repr(file))
     journal = app.journal(extensions=False)
-    if journal.remote is not None or not isinstance(journal.store, GitStore):
+    if journal.remote is not None or journal.mirror_of or not isinstance(journal.store, GitStore):
+        this = f"a mirror of {journal.mirror_of}" if journal.mirror_of else "a clone"
         raise CoordjournalError(
-            "this is a clone, and schemas are declared on the server, in the bare repository itself"
+            f"this is {this}, and schemas are declared on the server, in the bare repository itself"
         )
     if dry_run:
         check_declaration(kind, document)

@@ -18,6 +18,7 @@ from typing import Literal
 
 from .. import descriptor
 from ..errors import CoordjournalError
+from ..opening import overwrites_logs
 from ..refs import APPEND, INTENTS, META, SPACES
 from ..store import GitStore
 from . import gitcli, hooks, interpreter, sequencing, settings, sharing
@@ -279,6 +280,12 @@ def _settings(patient: _Patient) -> _Answers:
             yield Finding("settings", "ok", f"{key} hides {', '.join(hidden)}")
     if own.read_only:
         yield Finding("settings", "ok", "the repository takes no decisions (coordjournal.readOnly)")
+    for key, values in patient.repository.config.items():
+        if key.startswith("remote.") and key.endswith(".fetch") and any(map(overwrites_logs, values)):
+            what = f"{key} is a mirror's: the next fetch overwrites the logs with those of another repository"
+            section = quoted(key.removesuffix(".fetch"))
+            remedy = f"git -C {quoted(patient.repository.git_dir)} config --remove-section {section}"
+            yield Finding("settings", "warning", what, remedy)
     yield from _hidden(patient.repository)
 
 
