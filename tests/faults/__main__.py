@@ -1,0 +1,79 @@
+"""``python -m tests.faults``: kills at every point of every operation, and counts them. Exit status 0 if all held."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from coordjournal import install
+
+from .kills import Counts, Killing
+from .operations import OPERATIONS
+from .tracing import Point
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--only", "names", multiple=True, type=click.Choice(sorted(OPERATIONS)), help="This operation; repeatable.")
+@click.option("--who", help="Kill only in processes whose name contains this.")
+@click.option("--every", default=1, help="Only each so manieth point.")
+@click.option("--first", default=0, help="Leave out so many points at the beginning.")
+@click.option("--list", "listing", is_flag=True, help="Only list the points.")
+@click.option("--keep", is_flag=True, help="Keep the folders.")
+def main(names: tuple[str, ...], who: str | None, every: int, first: int, listing: bool, keep: bool) -> None:
+    """Kill each process of each operation at each system call that writes, and look whether all holds."""
+    for key in [key for key in os.environ if key.startswith(("GIT_", "COORDJOURNAL_"))]:
+        del os.environ[key]
+    os.environ.update(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1", LC_ALL="C.UTF-8")
+    os.environ.update({f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")})
+    place = Path(tempfile.mkdtemp(prefix="coordjournal-faults-"))
+    prefix = str(place / "prefix")
+    install.init(str(place / "first.git"), prefix=prefix)
+    total, faults = 0, 0
+    for name in names or OPERATIONS:
+        began = time.monotonic()
+        killing = Killing(OPERATIONS[name], place / name, prefix)
+        points = [point for point in killing.points() if who is None or who in point.who][first::every]
+        if listing:
+            for point in points:
+                click.echo(f"{name}: {point}")
+            continue
+        counts = Counts()
+        killing.kill(points, counts, _told(len(points)) if sys.stderr.isatty() else lambda _: None)
+        done = sum(counts.points.values())
+        click.echo(
+            f"{name}: {done} kills ({counts.not_reached} points not reached again), {counts.locks_left} locks left "
+            f"behind, {len(counts.faults)} faults, {time.monotonic() - began:.0f} s"
+        )
+        for process, count in sorted(counts.points.items()):
+            click.echo(f"    {count:5} {process}")
+        for fault in counts.faults:
+            click.echo(f"\n{fault}\n")
+        total, faults = total + done, faults + len(counts.faults)
+    if not listing:
+        click.echo(f"{total} kills, {faults} faults")
+    if keep:
+        click.echo(f"kept in {place}")
+    else:
+        shutil.rmtree(place)
+    sys.exit(1 if faults else 0)
+
+
+def _told(count: int):  # type: ignore[no-untyped-def]
+    number = 0
+
+    def tell(point: Point) -> None:
+        nonlocal number
+        number += 1
+        click.echo(f"\r\x1b[K{number}/{count} {point}"[:150], err=True, nl=False)
+
+    return tell
+
+
+if __name__ == "__main__":
+    main()
