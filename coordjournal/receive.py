@@ -43,12 +43,14 @@ def run(commands: bytes, git_dir: str, outer: "Mapping[str, str]") -> int:
     """Judges the ``<old> SP <new> SP <ref> LF`` lines of a push; 0, or 1 after the refusals are told and logged."""
     env = environment(git_dir, outer, quarantine=True)
     refusals: list[Refused] = []
+    updates = _parsed(commands)
     with Objects(env) as objects:
-        for refusal in judge(_parsed(commands), env, objects, bool(outer.get("GIT_NAMESPACE"))):
+        for refusal in judge(updates, env, objects, bool(outer.get("GIT_NAMESPACE"))):
             refusals.append(refusal)
             if len(refusals) == MOST_TOLD:
                 break
     if not refusals:
+        _unlock(updates, git_dir)
         return 0
     refuse(refusals, git_dir, outer)
     return 1
@@ -196,6 +198,17 @@ def _deleted(tip: "Commit | None") -> Refused:
         "nothing to do; a decision is taken back with a decision-revoked",
         seq=tip.seq if tip else None,
     )
+
+
+def _unlock(updates: "list[tuple[str, str, str]]", git_dir: str) -> None:
+    """Removes the locks of logs that git is about to move, where a git that was killed has left them: git never does,
+    and every later push would fail. Only names that were judged to be a log's are paths to trust."""
+    for _, _, name in updates:
+        lock = f"{git_dir}/{name}.lock"
+        if name.startswith("refs/spaces/") and posix.access(lock, posix.F_OK):
+            from . import stale
+
+            stale.remove([lock])
 
 
 def _parsed(commands: bytes) -> "list[tuple[str, str, str]]":

@@ -82,9 +82,8 @@ class Killing:
             try:
                 counts.locks_left += self._judge(done.stdout)
             except Exception as error:
-                counts.faults.append(
-                    f"{self.operation.name}: {point}: {type(error).__name__}: {error}\n{done.stdout}{done.stderr[-2000:]}"
-                )
+                said = (done.stdout + done.stderr).strip().splitlines()[-1:]
+                counts.faults.append(f"{self.operation.name}: {point}: {type(error).__name__}: {error}; {said}")
 
     def _again(self) -> None:
         shutil.rmtree(self._run, ignore_errors=True)
