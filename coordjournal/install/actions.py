@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from .. import descriptor
+from .. import descriptor, stale
 from ..errors import CoordjournalError, GitFailed
 from ..refs import META
 from ..store import GitStore
@@ -180,6 +180,7 @@ def _held(repo: str) -> Iterator[Repository]:
     repository = opened(repo)
     check_writable(repository)
     with files.locked(repository.git_dir):
+        stale.remove([os.path.join(repository.git_dir, "config.lock")])  # of a git config that was killed
         yield opened(repository.git_dir)
 
 

@@ -26,7 +26,7 @@ from . import prefix as prefixes
 from . import probe as probes
 from . import record as records
 from .error import InstallError
-from .inbox import inboxes
+from .inbox import inboxes, unreadable
 from .record import Record
 from .repository import (
     Repository,
@@ -358,6 +358,14 @@ def _inbox(patient: _Patient) -> _Answers:
                 "The next intent that is pushed takes them along, and so does whoever acquires the lease: "
                 f"coordjournal lease acquire {quoted(box.space)}",
             )
+    for ref, oid in unreadable(patient.repository.git_dir)[:_SHOWN]:
+        yield Finding(
+            "inbox",
+            "error",
+            f"{ref} names {oid}, which is missing or damaged: while it is there, git refuses every push",
+            "The clone of its author sends it again, if it is gone here: "
+            f"git -C {quoted(patient.repository.git_dir)} update-ref -d {ref}",
+        )
     if not found:
         yield Finding("inbox", "ok", "no intent waits")
 

@@ -56,9 +56,8 @@ class Killing:
         self.asked: dict[str, Any] = json.loads((self._run / "asked.json").read_text())
         self._usual = self._findings() if operation.serves else set()
         self._run.rename(self._template)
-        self._tracer = Tracer(place / "tracer", self._run / "server.git")
+        self._tracer = Tracer(place / "tracer", self._run / "server.git", {"PYTHONPATH": _ROOT})
         self._words = [sys.executable, "-B", _WORKER, str(self._run)]
-        os.environ["PYTHONPATH"] = _ROOT
 
     def points(self) -> list[Point]:
         """Every point of the operation, as an undisturbed run shows them; it is judged too."""
@@ -106,7 +105,7 @@ class Killing:
         if operation.name == "sync":
             with Journal.open(self._run / "alice", extensions={}) as alice:
                 alice.sync()
-                _equal("what alice has after the next sync", alice.space(SPACE).seq, entries(server)[-1].seq)
+                _equal("what alice has after the next sync", alice.space(SPACE).state().seq, entries(server)[-1].seq)
         if operation.appends:
             self._lands_once()
         self._goes_on()

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,9 +76,10 @@ class Point:
 class Tracer:
     """Runs programs so that any process of theirs can be traced or killed. ``place`` is a folder of its own."""
 
-    def __init__(self, place: Path, server: Path) -> None:
+    def __init__(self, place: Path, server: Path, env: Mapping[str, str]) -> None:
         self.place = place
         self.server = server
+        self._env = env
         self._bin = place / "bin"
         self._bin.mkdir(parents=True)
         exec_path = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True).stdout.strip()
@@ -149,7 +150,7 @@ class Tracer:
         with _hooks_replaced(self):
             return subprocess.run(
                 [*reap, *prefix, *words],
-                env={**os.environ, "PATH": f"{self._bin}:{os.environ['PATH']}", "GIT_EXEC_PATH": str(self._bin)},
+                env={**os.environ, **self._env, "PATH": f"{self._bin}:{os.environ['PATH']}", "GIT_EXEC_PATH": str(self._bin)},
                 capture_output=True,
                 text=True,
                 timeout=_SECONDS,
