@@ -7,6 +7,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -23,9 +25,10 @@ from .tracing import Point
 @click.option("--who", help="Kill only in processes whose name contains this.")
 @click.option("--every", default=1, help="Only each so manieth point.")
 @click.option("--first", default=0, help="Leave out so many points at the beginning.")
+@click.option("--seconds", default=0.0, help="Leave an operation after so long, 0: never.")
 @click.option("--list", "listing", is_flag=True, help="Only list the points.")
 @click.option("--keep", is_flag=True, help="Keep the folders.")
-def main(names: tuple[str, ...], who: str | None, every: int, first: int, listing: bool, keep: bool) -> None:
+def main(names: tuple[str, ...], who: str | None, every: int, first: int, seconds: float, listing: bool, keep: bool) -> None:
     """Kill each process of each operation at each system call that writes, and look whether all holds."""
     for key in [key for key in os.environ if key.startswith(("GIT_", "COORDJOURNAL_"))]:
         del os.environ[key]
@@ -38,16 +41,19 @@ def main(names: tuple[str, ...], who: str | None, every: int, first: int, listin
     for name in names or OPERATIONS:
         began = time.monotonic()
         killing = Killing(OPERATIONS[name], place / name, prefix)
-        points = [point for point in killing.points() if who is None or who in point.who][first::every]
+        there = [point for point in killing.points() if who is None or who in point.who]
+        points = there[first::every]
         if listing:
             for point in points:
                 click.echo(f"{name}: {point}")
             continue
         counts = Counts()
-        killing.kill(points, counts, _told(len(points)) if sys.stderr.isatty() else lambda _: None)
+        tell = _told(len(points)) if sys.stderr.isatty() else lambda _: None
+        until = began + seconds if seconds else float("inf")
+        killing.kill(takewhile(lambda _: time.monotonic() < until, points), counts, tell)
         done = sum(counts.points.values())
         click.echo(
-            f"{name}: {done} kills ({counts.not_reached} points not reached again), {counts.locks_left} locks left "
+            f"{name}: {done} kills of {len(there)} points ({counts.not_reached} not reached again), {counts.locks_left} locks left "
             f"behind, {len(counts.faults)} faults, {time.monotonic() - began:.0f} s"
         )
         for process, count in sorted(counts.points.items()):
@@ -64,7 +70,7 @@ def main(names: tuple[str, ...], who: str | None, every: int, first: int, listin
     sys.exit(1 if faults else 0)
 
 
-def _told(count: int):  # type: ignore[no-untyped-def]
+def _told(count: int) -> Callable[[Point], None]:
     number = 0
 
     def tell(point: Point) -> None:
