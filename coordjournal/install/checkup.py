@@ -363,7 +363,15 @@ def _refs(patient: _Patient) -> _Answers:
         yield Finding("refs", "error", f"{ref} is no journal's: {why}", remedy)
     if len(foreign) > _SHOWN:
         yield Finding("refs", "error", f"{len(foreign) - _SHOWN} more refs are no journal's")
-    if not foreign:
+    store = GitStore(patient.repository.git_dir)
+    try:
+        broken = store.unlisted()
+    finally:
+        store.close()
+    for ref in broken[:_SHOWN]:
+        told = f"git cannot read the file of {ref}, so that its log seems not to be there"
+        yield Finding("refs", "error", told, 'docs/operations.md, "A damaged repository", tells how to get it back')
+    if not foreign and not broken:
         yield Finding("refs", "ok", "all refs under the journal's names can be a journal's")
 
 
