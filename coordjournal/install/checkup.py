@@ -150,7 +150,7 @@ def _hook_files(patient: _Patient) -> _Answers:
     if runs_nothing(patient.repository.git_dir):
         yield Finding("hooks", "error", "the file system is mounted noexec: git cannot run the hooks on it")
     for name in hooks.NAMES:
-        path = os.path.join(patient.hooks, name)
+        path = hooks.place(patient.hooks, name)
         whose = hooks.kind(path, name)
         if whose != "ours":
             if name == sequencing.HOOK:
@@ -186,7 +186,7 @@ def _interpreter(patient: _Patient) -> _Answers:
     if patient.hooks is None:
         return
     for name in hooks.NAMES:
-        path = os.path.join(patient.hooks, name)
+        path = hooks.place(patient.hooks, name)
         if hooks.kind(path, name) != "ours":
             continue
         with open(path, "rb") as file:
