@@ -115,6 +115,17 @@ class GitStore:
             (self._ahead[1].stop if self._pid == os.getpid() else self._ahead[1].abandon)()
             self._ahead = None
 
+    def unlisted(self) -> list[str]:
+        """The refs of logs whose files git cannot read: a power cut may leave one empty, and git then lists all others
+        as if there were no such log."""
+        folder = os.path.join(self.git_dir, self.prefix)
+        try:
+            names = [name for name in os.listdir(folder) if not name.endswith(".lock")]
+        except FileNotFoundError:
+            return []
+        listed = {name for name, _ in self.refs(self.prefix)}  # after the files: a ref may move from its own to another
+        return sorted(ref for ref in map(self.prefix.__add__, names) if ref not in listed)
+
     def tip(self, space: str) -> str | None:
         """The commit at the tip of the log of ``space``, None if there is no log.
 

@@ -56,6 +56,23 @@ def test_only_the_object_directory_that_git_added_itself_is_read(given_paths: st
     assert "GIT_OBJECT_DIRECTORY" not in environment(".", outer)
 
 
+def test_a_quarantine_that_only_the_object_directory_tells_of(tmp_path: Path) -> None:
+    """GitLab does not hand git's GIT_QUARANTINE_PATH on to the hooks of a repository."""
+    objects = tmp_path / "a.git" / "objects"
+    held_back = objects / "tmp_objdir-incoming-x"
+    held_back.mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "a.git")
+    for inside in (held_back, link / "objects" / "tmp_objdir-incoming-x"):
+        outer = {"GIT_OBJECT_DIRECTORY": str(inside), "GIT_ALTERNATE_OBJECT_DIRECTORIES": f"/lent:{objects}"}
+        env = environment(str(tmp_path / "a.git"), outer, quarantine=True)
+        assert env["GIT_OBJECT_DIRECTORY"] == str(inside)
+        assert env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] == str(objects)
+    for elsewhere in ("/o", str(tmp_path / "b" / "objects"), str(held_back / "deeper"), "relative", ""):
+        env = environment(str(tmp_path / "a.git"), {"GIT_OBJECT_DIRECTORY": elsewhere}, quarantine=True)
+        assert "GIT_OBJECT_DIRECTORY" not in env
+
+
 # ---------------------------------------------------------------------------------------------------- objects
 
 
