@@ -372,12 +372,12 @@ def ref(name: str, env: "dict[str, str]") -> "str | None":
     return answer if child.wait() == 0 and answer else None
 
 
-def ask_config(env: "dict[str, str]") -> Child:
+def ask_config(env: "dict[str, str]", keys: str = _OUR_KEYS) -> Child:
     """Starts git on the keys of the repository's own configuration that matter to coordjournal, for :func:`config`.
 
     What a pusher's own or the system's configuration says about coordjournal does not count.
     """
-    return Child(["config", "--local", "--includes", "-z", "--get-regexp", _OUR_KEYS], env)
+    return Child(["config", "--local", "--includes", "-z", "--get-regexp", keys], env)
 
 
 def config(asked: Child) -> "dict[str, str]":

@@ -216,7 +216,7 @@ def _nothing_behind(first: str | None) -> Iterator[dict[str, str]]:
     push, that ``first`` is a root (``GIT_GRAFT_FILE``, git(1)): it walks no further; what it sends is ``first`` as it
     is, with its parent. A git that knows no grafts sends more, that is all.
     """
-    from tempfile import NamedTemporaryFile  # which only writers need, and have: dulwich imports it
+    from tempfile import NamedTemporaryFile  # which only writers need
 
     environment: dict[str, str] = {}
     with ExitStack() as stack:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from .. import refs
 from ..admission import Settings
 from ..errors import GitFailed
+from ..sharing import Sharing
 from . import gitcli
 from .error import InstallError
-from .sharing import Audience, Sharing, account, audience, parse
+from .sharing import Audience, account, audience, parse
 
 _LISTS = ("receive.procreceiverefs",)  # what the hook reads all values of
 _GITLAB = {"@hashed", "@cluster", "@snippets", "@groups"}  # folders that its storages begin with
