@@ -302,6 +302,8 @@ class GitStore:
         """What :func:`loose.move` leaves to git: a ref that is new, packed or symbolic, the first line of a reflog."""
         done = self._update_ref(["-m", f"coordjournal: {why}", name, new, old or "0" * len(new)], _DURABLY)
         if done.returncode == 0:
+            from pathlib import Path
+
             path = f"{files.top}/{name}"
             self._synced.difference_update(map(str, Path(path).parents))  # git may have made them
             with suppress(FileNotFoundError):
