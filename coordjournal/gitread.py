@@ -46,10 +46,25 @@ def environment(git_dir: str, outer: "Mapping[str, str]", quarantine: bool = Fal
         "GIT_NO_LAZY_FETCH": "1",
         "LC_ALL": "C",
     }
-    if quarantine and "GIT_QUARANTINE_PATH" in outer:
-        env["GIT_OBJECT_DIRECTORY"] = outer["GIT_QUARANTINE_PATH"]
+    held_back = _held_back(git_dir, outer) if quarantine else ""
+    if held_back:
+        env["GIT_OBJECT_DIRECTORY"] = held_back
         env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = _last(outer.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", ""))
     return env
+
+
+def _held_back(git_dir: str, outer: "Mapping[str, str]") -> str:
+    """The directory of the objects that receive-pack holds back, ``""`` if there is none."""
+    if "GIT_QUARANTINE_PATH" in outer:
+        return outer["GIT_QUARANTINE_PATH"]
+    # GitLab's Gitaly runs hooks with a selection of git's variables, and this is all that it tells. git makes a
+    # quarantine inside the repository's own objects; what is elsewhere only the pusher's environment named.
+    named = outer.get("GIT_OBJECT_DIRECTORY", "")
+    try:
+        parent, objects = posix.stat(named.rpartition("/")[0]), posix.stat(f"{git_dir}/objects")
+    except OSError:
+        return ""
+    return named if (parent.st_dev, parent.st_ino) == (objects.st_dev, objects.st_ino) else ""
 
 
 def _last(paths: str) -> str:
@@ -357,12 +372,12 @@ def ref(name: str, env: "dict[str, str]") -> "str | None":
     return answer if child.wait() == 0 and answer else None
 
 
-def ask_config(env: "dict[str, str]") -> Child:
+def ask_config(env: "dict[str, str]", keys: str = _OUR_KEYS) -> Child:
     """Starts git on the keys of the repository's own configuration that matter to coordjournal, for :func:`config`.
 
     What a pusher's own or the system's configuration says about coordjournal does not count.
     """
-    return Child(["config", "--local", "--includes", "-z", "--get-regexp", _OUR_KEYS], env)
+    return Child(["config", "--local", "--includes", "-z", "--get-regexp", keys], env)
 
 
 def config(asked: Child) -> "dict[str, str]":

@@ -421,7 +421,7 @@ class Journal:
         if self._remote is not None or not isinstance(self.store, GitStore):
             return None
         try:
-            found = os.stat(os.path.join(self.store.git_dir, "config"))
+            found = os.stat(f"{self.store.git_dir}/config")
         except OSError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns

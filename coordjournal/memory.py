@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .admission import Settings
 from .commit import EMPTY_TREE, parse
 from .errors import DecisionNotFound
 from .locking import Lock
 from .store import object_name
+
+if TYPE_CHECKING:
+    from .packing import Objects
 
 
 class MemoryStore:
@@ -67,10 +71,15 @@ class MemoryStore:
         """The object name that git gives ``content``."""
         return object_name("sha1", kind, content)
 
-    def add(self, objects: Sequence[tuple[str, bytes]]) -> None:
+    def add(self, objects: Objects) -> None:
         """Keeps objects, each a kind and its content."""
         for kind, content in [("tree", b""), *objects]:
             self._content[self.name(kind, content)] = (kind, content)
+
+    def append(self, space: str, old: str | None, new: str, objects: Objects) -> bool:
+        """:meth:`add` and :meth:`move` in one."""
+        self.add(objects)
+        return self.move(space, old, new)
 
     def move(self, space: str, old: str | None, new: str, why: str = "append") -> bool:
         """Moves the tip of the log from ``old`` to ``new``; False if it was not at ``old`` any more."""

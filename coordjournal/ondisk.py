@@ -1,8 +1,8 @@
 """Brings the names of what git has written to the disk.
 
-git brings an object or a ref to the disk before it gives it its name (``core.fsync``), and never the folder that the name
-stands in. So a power cut could take back a push that was answered: nothing would be half done, but what somebody was told
-had landed would be gone. Whoever answers asks for this first.
+git brings an object or a ref to the disk before it gives it its name (``core.fsync``), and never the folder that the
+name stands in. So a power cut could take back a push that was answered: nothing would be half done, but what somebody
+was told had landed would be gone. Whoever answers asks for this first.
 
 This module is on the hook's hot path: it imports nothing heavy.
 """

@@ -29,6 +29,10 @@ _MOST_APPENDS = 200  # spaces of one push to be sequenced: each takes a lock and
 def main() -> "NoReturn":
     """Runs the hook and ends the process: status 0 lets the push in, 1 refuses it."""
     try:
+        # git starts a hook in the repository; a server that calls it from elsewhere (GitHub's) says where it is.
+        named = posix.environ.get(b"GIT_DIR", b"")
+        if named.startswith(b"/"):
+            posix.chdir(named)
         commands = sys.stdin.buffer.read()
         status = run(commands, posix.getcwd(), outer_environment())
         if status == 0:

@@ -60,7 +60,7 @@ class Plan:
 
     ``reports`` is the answer: what really moved, as far as the pusher is concerned. ``moves`` is the transaction and
     ``objects`` what has to be written before it. ``landed`` are ids and commits for the index, which then stands for
-    ``tip``; ``commits`` are those that have to be on the disk, each with its tree and the files in that; ``places`` says
+    ``tip``; ``commits`` are those that have to be on the disk, each with its tree and the files in it; ``places`` says
     for people where each intent is.
     """
 

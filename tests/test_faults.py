@@ -1,7 +1,7 @@
 """Kills: a sample of what ``python -m tests.faults`` does at every point, and the harness itself.
 
-The sample of an operation: the first and the last point of each process, and each at which something gets its name, loses
-it, or is brought to the disk in a repository, evenly thinned.
+The sample of an operation: points at which something gets its name, loses it, or is brought to the disk in a
+repository, from each of its processes in turn.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def test_an_append_is_on_the_disk_before_it_is_answered(name: str, answer: str, 
     for number, old, new in seen.named:
         if seen.synced_between(old, -1, number) or old in whole:
             whole.add(new)
-        if number > seen.answered or "/objects/" not in new and new != ref:
+        if number > seen.answered or ("/objects/" not in new and new != ref):
             continue
         assert new in whole, f"{new} was not brought to the disk before it got its name"
         objects += new != ref

@@ -56,6 +56,23 @@ def test_only_the_object_directory_that_git_added_itself_is_read(given_paths: st
     assert "GIT_OBJECT_DIRECTORY" not in environment(".", outer)
 
 
+def test_a_quarantine_that_only_the_object_directory_tells_of(tmp_path: Path) -> None:
+    """GitLab does not hand git's GIT_QUARANTINE_PATH on to the hooks of a repository."""
+    objects = tmp_path / "a.git" / "objects"
+    held_back = objects / "tmp_objdir-incoming-x"
+    held_back.mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "a.git")
+    for inside in (held_back, link / "objects" / "tmp_objdir-incoming-x"):
+        outer = {"GIT_OBJECT_DIRECTORY": str(inside), "GIT_ALTERNATE_OBJECT_DIRECTORIES": f"/lent:{objects}"}
+        env = environment(str(tmp_path / "a.git"), outer, quarantine=True)
+        assert env["GIT_OBJECT_DIRECTORY"] == str(inside)
+        assert env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] == str(objects)
+    for elsewhere in ("/o", str(tmp_path / "b" / "objects"), str(held_back / "deeper"), "relative", ""):
+        env = environment(str(tmp_path / "a.git"), {"GIT_OBJECT_DIRECTORY": elsewhere}, quarantine=True)
+        assert "GIT_OBJECT_DIRECTORY" not in env
+
+
 # ---------------------------------------------------------------------------------------------------- objects
 
 
@@ -203,13 +220,17 @@ def test_many_trees_are_measured_with_few_questions(author: Author, monkeypatch:
 
 
 def test_a_file_that_is_missing_among_many_leaves_no_answer_behind(author: Author) -> None:
-    blobs = [author.blob(b"%d" % number) for number in range(20)]
+    contents = [b"x" * number for number in range(40)]
+    blobs = [author.blob(content) for content in contents]
     trees = [author.tree(("100644", "body", blob)) for blob in blobs]
     with Objects(env_of(author)) as objects:
-        with pytest.raises(GitFailed, match="1111"):
-            objects.measured([*trees[:5], author.tree(("100644", "body", "1" * 40)), *trees[5:]], None)
-        assert objects.read(blobs[0], "blob") == (blobs[0], b"0")
-        assert objects.measured(trees, None) == [objects.files(tree, None) for tree in trees]
+        for at in (0, 20, 40):
+            missing = author.tree(("100644", "body", f"{at:040}"))
+            with pytest.raises(GitFailed, match=f"{at:040}"):
+                objects.measured([*trees[:at], missing, *trees[at:]], None)
+            assert objects.read(blobs[1], "blob") == (blobs[1], b"x")
+        found = [files and (files[0].size, files[0].sha256) for files in objects.measured(trees, None)]
+        assert found == [(len(content), sha256(content).hexdigest()) for content in contents]
         assert objects.measured([], None) == []
 
 

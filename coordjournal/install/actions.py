@@ -27,7 +27,7 @@ from .inbox import arrivals
 from .interpreter import Interpreter
 from .record import Record
 from .report import Report, Step, changed, kept, note
-from .repository import Repository, check_refs, check_settings, check_writable, opened, quoted
+from .repository import Repository, check_host, check_refs, check_settings, check_writable, opened, quoted
 from .sharing import Audience, obstacle
 
 
@@ -126,7 +126,7 @@ def uninstall(repo: str) -> Report:
         record = records.load(repository)
         where = hooks.folder(repository)
         if record is None:
-            ours = [name for name in hooks.NAMES if hooks.kind(os.path.join(where, name), name) == "ours"]
+            ours = [name for name in hooks.NAMES if hooks.kind(hooks.place(where, name), name) == "ours"]
             if not ours:
                 raise InstallError(f"coordjournal is not installed in {repository.git_dir}")
             record = Record("", "", "", values=(sequencers.leftover(),))
@@ -192,6 +192,7 @@ def _install(
     strict: bool | None,
     sequencing: bool | None,
 ) -> Report:
+    check_host(repository)
     where = hooks.folder(repository)
     hooks.check(where)
     wanted = sequencing if sequencing is not None else (record.sequencing if record else True)

@@ -151,7 +151,7 @@ def _hook_files(patient: _Patient) -> _Answers:
     if runs_nothing(patient.repository.git_dir):
         yield Finding("hooks", "error", "the file system is mounted noexec: git cannot run the hooks on it")
     for name in hooks.NAMES:
-        path = os.path.join(patient.hooks, name)
+        path = hooks.place(patient.hooks, name)
         whose = hooks.kind(path, name)
         if whose != "ours":
             if name == sequencing.HOOK:
@@ -187,7 +187,7 @@ def _interpreter(patient: _Patient) -> _Answers:
     if patient.hooks is None:
         return
     for name in hooks.NAMES:
-        path = os.path.join(patient.hooks, name)
+        path = hooks.place(patient.hooks, name)
         if hooks.kind(path, name) != "ours":
             continue
         with open(path, "rb") as file:
@@ -378,7 +378,15 @@ def _refs(patient: _Patient) -> _Answers:
         yield Finding("refs", "error", f"{ref} is no journal's: {why}", remedy)
     if len(foreign) > _SHOWN:
         yield Finding("refs", "error", f"{len(foreign) - _SHOWN} more refs are no journal's")
-    if not foreign:
+    store = GitStore(patient.repository.git_dir)
+    try:
+        broken = store.unlisted()
+    finally:
+        store.close()
+    for ref in broken[:_SHOWN]:
+        told = f"git cannot read the file of {ref}, so that its log seems not to be there"
+        yield Finding("refs", "error", told, 'docs/operations.md, "A damaged repository", tells how to get it back')
+    if not foreign and not broken:
         yield Finding("refs", "ok", "all refs under the journal's names can be a journal's")
 
 

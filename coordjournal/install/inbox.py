@@ -64,7 +64,8 @@ def unreadable(git_dir: str) -> list[tuple[str, str]]:
     """
     listed = gitcli.ask(git_dir, "for-each-ref", "--format=%(refname) %(objectname)", refs.INTENTS.rstrip("/"))
     named = [line.partition(" ")[::2] for line in listed.decode("utf-8", "surrogateescape").splitlines()]
-    return [(ref, oid) for ref, oid in named if gitcli.run(f"--git-dir={git_dir}", "cat-file", "commit", oid).returncode]
+    words = (f"--git-dir={git_dir}", "cat-file", "commit")
+    return [(ref, oid) for ref, oid in named if gitcli.run(*words, oid).returncode]
 
 
 def _lease(git_dir: str, space: str) -> trailer.Lease | None:

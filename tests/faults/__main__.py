@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
 
@@ -21,14 +21,16 @@ from .tracing import Point
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--only", "names", multiple=True, type=click.Choice(sorted(OPERATIONS)), help="This operation; repeatable.")
+@click.option("--only", "names", multiple=True, type=click.Choice(sorted(OPERATIONS)), help="This one; repeatable.")
 @click.option("--who", help="Kill only in processes whose name contains this.")
 @click.option("--every", default=1, help="Only each so manieth point.")
 @click.option("--first", default=0, help="Leave out so many points at the beginning.")
 @click.option("--seconds", default=0.0, help="Leave an operation after so long, 0: never.")
 @click.option("--list", "listing", is_flag=True, help="Only list the points.")
 @click.option("--keep", is_flag=True, help="Keep the folders.")
-def main(names: tuple[str, ...], who: str | None, every: int, first: int, seconds: float, listing: bool, keep: bool) -> None:
+def main(
+    names: tuple[str, ...], who: str | None, every: int, first: int, seconds: float, listing: bool, keep: bool
+) -> None:
     """Kill each process of each operation at each system call that writes, and look whether all holds."""
     for key in [key for key in os.environ if key.startswith(("GIT_", "COORDJOURNAL_"))]:
         del os.environ[key]
@@ -50,11 +52,11 @@ def main(names: tuple[str, ...], who: str | None, every: int, first: int, second
         counts = Counts()
         tell = _told(len(points)) if sys.stderr.isatty() else lambda _: None
         until = began + seconds if seconds else float("inf")
-        killing.kill(takewhile(lambda _: time.monotonic() < until, points), counts, tell)
+        killing.kill(_until(until, points), counts, tell)
         done = sum(counts.points.values())
         click.echo(
-            f"{name}: {done} kills of {len(there)} points ({counts.not_reached} not reached again), {counts.locks_left} locks left "
-            f"behind, {len(counts.faults)} faults, {time.monotonic() - began:.0f} s"
+            f"{name}: {done} kills of {len(there)} points ({counts.not_reached} not reached again), "
+            f"{counts.locks_left} locks left behind, {len(counts.faults)} faults, {time.monotonic() - began:.0f} s"
         )
         for process, count in sorted(counts.points.items()):
             click.echo(f"    {count:5} {process}")
@@ -68,6 +70,10 @@ def main(names: tuple[str, ...], who: str | None, every: int, first: int, second
     else:
         shutil.rmtree(place)
     sys.exit(1 if faults else 0)
+
+
+def _until(end: float, points: list[Point]) -> Iterator[Point]:
+    return takewhile(lambda _: time.monotonic() < end, points)
 
 
 def _told(count: int) -> Callable[[Point], None]:

@@ -208,7 +208,10 @@ def _git(place: Path, *words: str) -> str:
 def _is_sound(place: Path) -> None:
     """git finds nothing missing, and the law nothing unlawful."""
     done = subprocess.run(
-        ["git", "-C", str(place), "fsck", "--connectivity-only", "--no-dangling"], capture_output=True, text=True, check=False
+        ["git", "-C", str(place), "fsck", "--connectivity-only", "--no-dangling"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode or done.stdout.strip() or "error" in done.stderr:
         raise Broken(f"git fsck of {place.name} says {done.stdout}{done.stderr}")
@@ -230,12 +233,13 @@ def _answers(server: Path) -> None:
 
 
 def _projections(server: Path) -> Iterator[Path]:
-    yield from [path for path in (server / "coordjournal").rglob("*.sqlite")]
+    yield from list((server / "coordjournal").rglob("*.sqlite"))
 
 
 def _age_locks(place: Path) -> int:
     """A minute passes for what git locks by a file. How many there are."""
-    locks = [path for path in place.rglob("*.lock") if path.is_file() and path.parent.name not in ("coordjournal", "fold")]
+    own = ("coordjournal", "fold")  # held by flock, and never removed
+    locks = [path for path in place.rglob("*.lock") if path.is_file() and path.parent.name not in own]
     before = time.time() - _LATER
     for path in locks:
         os.utime(path, (before, before))

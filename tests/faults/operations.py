@@ -183,9 +183,13 @@ def _install(place: Path, prefix: str) -> dict[str, Any]:
 def _upgrade(place: Path, prefix: str) -> dict[str, Any]:
     """A repository with the hooks, and a prefix of its own with the package, of another version."""
     older = older_package(place / "older")
-    code = f"from coordjournal import install; install.init({str(place / 'server.git')!r}, prefix={str(place / 'prefix')!r})"
+    code = "import sys; from coordjournal import install; install.init(sys.argv[1], prefix=sys.argv[2])"
     subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(older)}, cwd=older, check=True, capture_output=True
+        [sys.executable, "-c", code, place / "server.git", place / "prefix"],
+        env={**os.environ, "PYTHONPATH": str(older)},
+        cwd=older,
+        check=True,
+        capture_output=True,
     )
     _grow(place / "server.git", 3)
     _clones(place)

@@ -18,12 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The calls that change what is on the disk, or what another process is told, or bring it to the disk; and the last one.
-_CALLS = (
-    "open openat creat write writev pwrite64 pwritev pwritev2 copy_file_range sendfile splice truncate ftruncate "
-    "fallocate rename renameat renameat2 link linkat symlink symlinkat unlink unlinkat rmdir mkdir mkdirat chmod fchmod "
-    "fchmodat utimensat fsync fdatasync sync_file_range exit_group"
-).split()
+# The calls that change what is on the disk, or what another process is told, or bring it to the disk; and the last.
+_CALLS = ["open", "openat", "creat", "write", "writev", "pwrite64", "pwritev", "pwritev2", "copy_file_range", "sendfile", "splice", "truncate", "ftruncate", "fallocate", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "chmod", "fchmod", "fchmodat", "utimensat", "fsync", "fdatasync", "sync_file_range", "exit_group"]
 _OPENS = ("open", "openat")
 _LINE = re.compile(r"(\w+)\((.*)")
 _WRITES = re.compile(r"\bO_(WRONLY|RDWR|CREAT|TRUNC)\b")
@@ -147,10 +143,11 @@ class Tracer:
             prefix = [*common, "-o", str(self.place / "killed"), "-e", f"trace={call}"]
             prefix += [f"--inject={call}:signal=SIGKILL:when={count}"]
         reap = [sys.executable, "-ISB", str(self.place / "reap.py")]
+        path = f"{self._bin}:{os.environ['PATH']}"
         with _hooks_replaced(self):
             return subprocess.run(
                 [*reap, *prefix, *words],
-                env={**os.environ, **self._env, "PATH": f"{self._bin}:{os.environ['PATH']}", "GIT_EXEC_PATH": str(self._bin)},
+                env={**os.environ, **self._env, "PATH": path, "GIT_EXEC_PATH": str(self._bin)},
                 capture_output=True,
                 text=True,
                 timeout=_SECONDS,
