@@ -19,7 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # The calls that change what is on the disk, or what another process is told, or bring it to the disk; and the last.
-_CALLS = ["open", "openat", "creat", "write", "writev", "pwrite64", "pwritev", "pwritev2", "copy_file_range", "sendfile", "splice", "truncate", "ftruncate", "fallocate", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "chmod", "fchmod", "fchmodat", "utimensat", "fsync", "fdatasync", "sync_file_range", "exit_group"]
+_CALLS = (
+    *("open", "openat", "creat", "write", "writev", "pwrite64", "pwritev", "pwritev2", "copy_file_range", "sendfile"),
+    *("splice", "truncate", "ftruncate", "fallocate", "rename", "renameat", "renameat2", "link", "linkat", "symlink"),
+    *("symlinkat", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "chmod", "fchmod", "fchmodat", "utimensat"),
+    *("fsync", "fdatasync", "sync_file_range", "exit_group"),
+)
 _OPENS = ("open", "openat")
 _LINE = re.compile(r"(\w+)\((.*)")
 _WRITES = re.compile(r"\bO_(WRONLY|RDWR|CREAT|TRUNC)\b")
