@@ -404,18 +404,6 @@ def test_housekeeping_all_the_time_loses_nothing(cloned: Cloned, tmp_path: Path)
         is_sound(place)
 
 
-def test_who_prunes_at_once_is_warned(cloned: Cloned, tmp_path: Path) -> None:
-    """Nobody can append beside that: git removes an object between its writing and the move of the ref."""
-    cloned(tmp_path)
-    server = tmp_path / "journal.git"
-    assert told(server, "settings") == []
-    git(server, "config", "gc.pruneExpire", "now")
-    [(level, what, remedy)] = told(server, "settings")
-    assert level == "warning" and "about to name" in what
-    run("sh", "-c", remedy)
-    assert told(server, "settings") == []
-
-
 # -- two versions, a move ----------------------------------------------------------------------------------------------
 
 

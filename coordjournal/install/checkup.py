@@ -42,7 +42,6 @@ from .repository import (
 
 Level = Literal["ok", "warning", "error"]
 
-_AT_ONCE = ("now", "all", "0", "0.seconds.ago")  # as gc.pruneExpire
 _MINUTE = 60  # git holds a lock for milliseconds
 _HOUR = 3600
 _LITTLE_ROOM = 200 * 1024 * 1024
@@ -287,14 +286,6 @@ def _settings(patient: _Patient) -> _Answers:
             section = quoted(key.removesuffix(".fetch"))
             remedy = f"git -C {quoted(patient.repository.git_dir)} config --remove-section {section}"
             yield Finding("settings", "warning", what, remedy)
-    expire = patient.repository.value("gc.pruneExpire")
-    if expire in _AT_ONCE:
-        yield Finding(
-            "settings",
-            "warning",
-            f"gc.pruneExpire is {expire!r}: git gc can remove what an append has written and is about to name",
-            f"git -C {quoted(patient.repository.git_dir)} config --unset-all gc.pruneExpire",
-        )
     yield from _hidden(patient.repository)
 
 
