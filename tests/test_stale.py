@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import decide, git, push
 
-from coordjournal import AliasSet, Journal, stale
+from coordjournal import AliasSet, GitFailed, Journal, install, stale
 
 
 def lock(path: Path, age: float) -> Path:
@@ -61,3 +61,15 @@ def test_an_ordinary_push_gets_over_a_killed_receive_pack(bare: Callable[..., Pa
     assert not left.exists()
     assert outside.exists()
     assert git(server, "rev-parse", "refs/spaces/garden") == first
+
+
+def test_an_installation_gets_over_a_killed_git_config(tmp_path: Path, prefix: str) -> None:
+    server = tmp_path / "journal.git"
+    git(tmp_path, "init", "--quiet", "--bare", str(server))
+    left = lock(server / "config.lock", stale.SECONDS - 5)
+    with pytest.raises(GitFailed, match="could not lock config file"):
+        install.install(str(server), prefix=prefix)
+    lock(left, stale.SECONDS + 1)
+    install.install(str(server), prefix=prefix)
+    assert not left.exists()
+    assert [finding for finding in install.doctor(str(server)) if finding.level == "error"] == []
