@@ -11,35 +11,43 @@ import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-_NEW = 4  # names in a folder that may be new itself
+_FEW = 4  # files in a folder of objects that may be new itself
 _WITHOUT = (13, 2, 20, 22)  # EACCES, ENOENT, ENOTDIR, EINVAL: packed meanwhile; not ours; a file system that cannot
 
 
-def sync(git_dir: str, objects: "Iterable[str]", refs: "Iterable[str]") -> None:
-    """Brings to the disk under which names the ``objects``, loose or packed, and the ``refs`` stand.
+def sync(git_dir: str, objects: "Iterable[str]", refs: "Mapping[str, bool]") -> None:
+    """Brings to the disk under which names ``objects``, loose or packed, and ``refs`` stand.
+
+    Args:
+        refs: name to whether it is new, so that the folders above it may be too.
 
     Raises:
         OSError: the disk fails.
     """
     folders: dict[str, None] = {}
+    top = f"{git_dir}/objects"
     for oid in objects:
-        folder = f"{git_dir}/objects/{oid[:2]}"
-        if folder not in folders:
-            folders[folder if posix.access(f"{folder}/{oid[2:]}", posix.F_OK) else f"{git_dir}/objects/pack"] = None
-    for name in refs:
-        folders[f"{git_dir}/{name}".rpartition("/")[0]] = None
+        folders[f"{top}/{oid[:2]}" if posix.access(f"{top}/{oid[:2]}/{oid[2:]}", posix.F_OK) else f"{top}/pack"] = None
+    for folder in list(folders):
+        if _few(folder):
+            folders[top] = None
+    for name, new in refs.items():
+        folder = f"{git_dir}/{name}".rpartition("/")[0]
+        folders[folder] = None
+        while new and folder != git_dir:
+            folder = folder.rpartition("/")[0]
+            folders[folder] = None
     for folder in folders:
         _sync(folder)
-        try:
-            new = len(posix.listdir(folder)) <= _NEW
-        except OSError:
-            continue
-        while new:  # the folder's own name may have to be brought there too
-            folder = folder.rpartition("/")[0]
-            _sync(folder)
-            new = folder.startswith(f"{git_dir}/") and len(posix.listdir(folder)) <= _NEW
+
+
+def _few(folder: str) -> bool:
+    try:
+        return len(posix.listdir(folder)) <= _FEW
+    except OSError:
+        return False
 
 
 def _sync(folder: str) -> None:

@@ -571,7 +571,7 @@ def _to_disk(server: Server, plans: "Mapping[str, Plan]") -> None:
                 objects.append(tree)
                 found = server.objects.read(tree, "tree")
                 objects += _named_in(found[1], server.oid_length) if found else []
-    refs = [moved.ref for plan in plans.values() for moved in (*plan.moves, *plan.reports)]
+    refs = {moved.ref: moved.old is None for plan in plans.values() for moved in (*plan.reports, *plan.moves)}
     try:
         ondisk.sync(server.git_dir, objects, refs)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from .tracing import Point
 @click.option("--who", help="Kill only in processes whose name contains this.")
 @click.option("--every", default=1, help="Only each so manieth point.")
 @click.option("--first", default=0, help="Leave out so many points at the beginning.")
-@click.option("--seconds", default=0.0, help="Leave an operation after so long, 0: never.")
+@click.option("--seconds", default=0.0, help="Leave an operation after so long, and draw its points; 0: never.")
 @click.option("--list", "listing", is_flag=True, help="Only list the points.")
 @click.option("--keep", is_flag=True, help="Keep the folders.")
 def main(
@@ -45,6 +46,8 @@ def main(
         killing = Killing(OPERATIONS[name], place / name, prefix)
         there = [point for point in killing.points() if who is None or who in point.who]
         points = there[first::every]
+        if seconds:
+            random.Random(name).shuffle(points)
         if listing:
             for point in points:
                 click.echo(f"{name}: {point}")
