@@ -56,7 +56,8 @@ class Killing:
         self.asked: dict[str, Any] = json.loads((self._run / "asked.json").read_text())
         self._usual = self._findings() if operation.serves else set()
         self._run.rename(self._template)
-        self._tracer = Tracer(place / "tracer", self._run / "server.git", {"PYTHONPATH": _ROOT})
+        hooks = operation.name != "upgrade"  # which must find the hooks that it has installed
+        self._tracer = Tracer(place / "tracer", self._run / "server.git", {"PYTHONPATH": _ROOT}, hooks)
         self._words = [sys.executable, "-B", _WORKER, str(self._run)]
 
     def points(self) -> list[Point]:

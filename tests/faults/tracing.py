@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,11 +76,13 @@ class Point:
 
 
 class Tracer:
-    """Runs programs so that any process of theirs can be traced or killed. ``place`` is a folder of its own."""
+    """Runs programs so that any process of theirs can be traced or killed. ``place`` is a folder of its own;
+    ``env`` is added to the environment; without ``hooks`` those of the server are started as they are."""
 
-    def __init__(self, place: Path, server: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, place: Path, server: Path, env: Mapping[str, str], hooks: bool = True) -> None:
         self.place = place
         self.server = server
+        self.hooks = hooks
         self._env = env
         self._bin = place / "bin"
         self._bin.mkdir(parents=True)
@@ -88,7 +91,7 @@ class Tracer:
             if name not in ("git", "git-receive-pack", "git-upload-pack"):
                 (self._bin / name).symlink_to(f"{exec_path}/{name}")
         for name in ("git", "git-receive-pack", "git-upload-pack"):
-            self._shim(self._bin / name, exec_path, _GIT)
+            self.shim(self._bin / name, exec_path, _GIT)
         # Whatever is left behind by who was killed is reaped, so that nothing goes on when the run is judged.
         (place / "reap.py").write_text(
             "import ctypes, os, sys\n"
@@ -104,7 +107,8 @@ class Tracer:
             "        status = os.waitstatus_to_exitcode(ended) & 255\n"
         )
 
-    def _shim(self, path: Path, real: str, git: str = "") -> None:
+    def shim(self, path: Path, real: str, git: str = "") -> None:
+        """Puts a script in ``path`` that starts the program of the same name in ``real``, by strace if it is meant."""
         text = _SHIM.format(
             here=shlex.quote(str(self.place)),
             real=shlex.quote(real),
@@ -160,27 +164,23 @@ class Tracer:
             )
 
 
-class _hooks_replaced:
+@contextmanager
+def _hooks_replaced(tracer: Tracer) -> Iterator[None]:
     """The server's hooks are started by a shim meanwhile; they themselves stand beside, in ``hooks.real``."""
-
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
-        self._hooks = tracer.server / "hooks"
-        self._real = tracer.server / "hooks.real"
-        self._there = any((self._hooks / name).exists() for name in _HOOKS)
-
-    def __enter__(self) -> None:
-        if self._there:
-            self._hooks.rename(self._real)
-            self._hooks.mkdir()
-            for name in _HOOKS:
-                if (self._real / name).exists():
-                    self._tracer._shim(self._hooks / name, str(self._real))
-
-    def __exit__(self, *_: object) -> None:
-        if self._there:
-            shutil.rmtree(self._hooks)
-            self._real.rename(self._hooks)
+    hooks, real = tracer.server / "hooks", tracer.server / "hooks.real"
+    if not tracer.hooks or not any((hooks / name).exists() for name in _HOOKS):
+        yield
+        return
+    hooks.rename(real)
+    hooks.mkdir()
+    for name in _HOOKS:
+        if (real / name).exists():
+            tracer.shim(hooks / name, str(real))
+    try:
+        yield
+    finally:
+        shutil.rmtree(hooks)
+        real.rename(hooks)
 
 
 def _points(who: str, trace: str) -> list[Point]:
