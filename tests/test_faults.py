@@ -6,6 +6,7 @@ repository, from each of its processes in turn.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -99,3 +100,20 @@ def test_the_harness_sees_what_is_lost(broken: Killing, damage: Callable[[Path],
             broken._judge(done.stdout)
     else:
         broken._judge(done.stdout)
+
+
+def test_the_table_of_faults_names_tests_that_exist() -> None:
+    """``file.py::name``, ``…::name`` for test_faults_machine.py, ``::name`` for the file before; a name may be cut."""
+    tests = Path(__file__).parent
+    text = (tests.parent / "docs" / "reliability.md").read_text().partition("### Every fault")[2]
+    named = re.findall(r"`(test_\w+\.py|…)?(?:::(test_\w+?)(…)?)?`", text)
+    file, count = "", 0
+    for where, name, cut in named:
+        if not where and not name:
+            continue
+        file = "test_faults_machine.py" if where == "…" else where or file
+        source = (tests / file).read_text()
+        if name:
+            assert f"def {name}{'' if cut else '('}" in source, f"{file} has no {name}"
+            count += 1
+    assert count > 20
