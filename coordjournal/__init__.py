@@ -12,6 +12,7 @@ _HOME = {
     "journal": ("Change", "Checkpoint", "Journal"),
     "space": ("Preview", "Space", "Whereabouts"),
     "lease": ("HeldLease",),
+    "rescue": ("Fate", "Rescue"),
     "trailer": ("Lease",),
     "decision": (
         "AliasCleared",
@@ -100,6 +101,8 @@ if TYPE_CHECKING:
     from .journal import Checkpoint as Checkpoint
     from .journal import Journal as Journal
     from .lease import HeldLease as HeldLease
+    from .rescue import Fate as Fate
+    from .rescue import Rescue as Rescue
     from .space import Preview as Preview
     from .space import Space as Space
     from .space import Whereabouts as Whereabouts

@@ -127,11 +127,10 @@ class Writer:
 
     def _append(self, intents: Sequence[Intent], ask: Ask, queue: bool) -> list[Landed]:
         outbox = self._journal.outbox
-        if outbox is None:
-            return self.land(intents, ask)
-        if ask.when is not None or not queue or self.held is not None:
+        if outbox is None or ask.when is not None or not queue or self.held is not None:
             try:
-                self._clear_the_way(outbox)
+                if outbox is not None:
+                    self._clear_the_way(outbox)
                 return self.land(intents, ask)
             except _Filed as filed:
                 raise Queued("inbox", tuple(intents), _WAITS) from filed
@@ -366,7 +365,7 @@ class Writer:
                     asked_again = True
                     continue
                 try:
-                    moved = self._moved(state.commit, landed[-1].commit, stamped.objects)
+                    moved = self.moved(state.commit, landed[-1].commit, stamped.objects)
                 except Refused as refusal:
                     if refusal.code != "clock" or not _follows_an_expired_lease(state):
                         raise
@@ -417,8 +416,9 @@ class Writer:
         except CoordjournalError as error:
             raise RemoteUnreachable(f"what became of the push cannot be read: {error}") from error
 
-    def _moved(self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]]) -> bool:
-        """Writes the objects and moves the log, here or at the remote; False if it is not at ``old`` any more."""
+    def moved(self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]]) -> bool:
+        """Writes the objects and moves the log to a stamped commit, here or at the remote; False if it is not at
+        ``old`` any more. Raises Refused, RemoteUnreachable, GitFailed."""
         self._store.add(objects)
         remote = self._journal.remote
         if remote is None:

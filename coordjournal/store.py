@@ -100,7 +100,7 @@ class GitStore:
         if tip is not None and name in self._seen:
             return tip
         # Where there is no such ref, git takes the name for a branch refs/heads/<name>, or for a description that
-        # ends in -g<commit>. Logs are never deleted, so that to have seen the ref once is enough.
+        # ends in -g<commit>. Nobody but a rescue deletes a log, so that to have seen the ref once is enough.
         exact = dict(self.refs(name)).get(name)
         if exact is None:
             return None
@@ -138,6 +138,18 @@ class GitStore:
         """Name and content of the commits from ``tip`` down to (without) ``base``, newest first unless told."""
         for oid, _, raw in gitread.commits(tip, base, self.env, oldest_first=oldest_first, count=count):
             yield oid, raw
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The last commit that is in the history of both; None if there is none.
+
+        Raises:
+            GitFailed: one of them, or of what comes before them, is missing.
+        """
+        child = gitread.Child(["merge-base", one, other], self.env)
+        answer = child.out.read().decode().strip()
+        if child.wait() not in (0, 1):
+            raise child.failed()
+        return answer or None
 
     def file(self, commit: str, name: str) -> bytes:
         """The content of the attachment ``name`` of a commit. Raises DecisionNotFound if it has none."""
@@ -229,6 +241,7 @@ class GitStore:
         )
         if done.returncode:
             raise GitFailed(f"cannot move the refs of {self.git_dir}: {' '.join(printable(done.stderr).split())}")
+        self._seen.difference_update(line.split()[1] for line in lines if line.startswith("delete "))
 
     def _patiently(self, write: Callable[[], T]) -> T:
         """Does what needs a lock file; while another process holds that, waits a little and tries again."""

@@ -32,6 +32,7 @@ LAYERS: list[set[str]] = [
     {"appending"},
     {"lease"},
     {"space"},
+    {"rescue"},
     {"journal"},
     {"transfer"},
     {"guard", "ids", "intents", "packing"},
