@@ -365,7 +365,7 @@ class Writer:
                     asked_again = True
                     continue
                 try:
-                    moved = self.moved(state.commit, landed[-1].commit, stamped.objects)
+                    moved = self._moved(state.commit, landed[-1].commit, stamped.objects)
                 except Refused as refusal:
                     if refusal.code != "clock" or not _follows_an_expired_lease(state):
                         raise
@@ -416,9 +416,12 @@ class Writer:
         except CoordjournalError as error:
             raise RemoteUnreachable(f"what became of the push cannot be read: {error}") from error
 
-    def moved(self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]]) -> bool:
-        """Writes the objects and moves the log to a stamped commit, here or at the remote; False if it is not at
-        ``old`` any more. Raises Refused, RemoteUnreachable, GitFailed."""
+    def advance(self, old: str | None, new: str) -> bool:
+        """As :meth:`coordjournal.Space.advance`."""
+        return self._moved(old, new, ())
+
+    def _moved(self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]]) -> bool:
+        """Writes the objects and moves the log, here or at the remote; False if it is not at ``old`` any more."""
         self._store.add(objects)
         remote = self._journal.remote
         if remote is None:
@@ -473,7 +476,7 @@ class Writer:
                 if why is not None:
                     raise _let_go(decision.id, why)
                 new[decision.id] = intent
-            elif (decision if same_at else replace(decision, at=other.at)).json() != other.json():
+            elif not _is_same(decision if same_at else replace(decision, at=other.at), other):
                 where = f"{self._space.id}@{first.seq}" if first else "the same batch"
                 raise IdConflict(f"another decision has the id {decision.id} already: {where}")
             elif first:
@@ -587,6 +590,14 @@ class Writer:
     def after(self, state: CoordinationState, landed: Sequence[Landed]) -> CoordinationState:
         """The state once ``landed`` has landed on ``state``."""
         return state.after(map(Landed.record, landed))
+
+
+def _is_same(one: Decision, other: Decision) -> bool:
+    """Whether two decisions have the same bytes; Python would take 1 and true for the same."""
+    try:
+        return one.line() == other.line()
+    except ValueError:
+        return False  # no JSON at all, so that it is none that has landed
 
 
 def _let_go(id: str, why: str) -> Refused:

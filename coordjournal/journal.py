@@ -23,7 +23,7 @@ from .memory import MemoryStore
 from .outbox import Outbox
 from .refs import META, encode_space
 from .remote import Remote, environment
-from .rescue import Rescue, rescue
+from .rescue import Rescue, prefix_aside, rescue
 from .space import Space
 from .store import GitStore
 from .sync import Moved, meta_ref, sync
@@ -385,7 +385,7 @@ class Journal:
         """A journal of the same remote and of one space, which keeps what it fetches under refs of its own: a rescue
         appends through it while the log here stays what it was. It has no outbox."""
         assert self.remote is not None and isinstance(self.store, GitStore)
-        store = GitStore(self.store.git_dir, f"refs/coordjournal-rescue/{self.remote.name}/")
+        store = GitStore(self.store.git_dir, prefix_aside(self.remote.name))
         beside = Journal(store, self.remote, spaces=[space], appender=self._appender, extensions={})
         beside._projections = "rescue"
         beside.outbox = None

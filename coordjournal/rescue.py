@@ -147,6 +147,11 @@ class Rescue:
         }
 
 
+def prefix_aside(remote: str) -> str:
+    """Where the refs are of a journal beside that of a clone."""
+    return f"refs/coordjournal-rescue/{remote}/"
+
+
 def rescue(
     journal: Journal,
     spaces: Collection[str],
@@ -170,6 +175,7 @@ def rescue(
     run = _Run(journal, store, remote, accept, dry_run, timeout, progress or (lambda label, count: None))
     found = []
     with alone(store, "rescue.lock"):
+        run.clear()  # what a rescue that was killed has left
         seen = remote.tips()
         for space in spaces:
             found.append(run.rescued(space, seen))
@@ -238,7 +244,6 @@ class _Run:
         """A journal beside this one with the log and the descriptor as the server has them, as long as it is needed."""
         aside: Any = self.journal.aside(space)  # its store is one of git
         try:
-            self._forget(aside)  # of a rescue that was killed
             refs = {}
             if logged:
                 refs[SPACES + encode_space(space)] = aside.store.prefix + encode_space(space)
@@ -250,12 +255,12 @@ class _Run:
             yield aside
         finally:
             aside.close()
-            self._forget(aside)
+            self.clear()
 
-    def _forget(self, aside: Journal) -> None:
-        assert isinstance(aside.store, GitStore)
-        names = [name for name, _ in self.store.refs(aside.store.prefix)]
-        names += [name for name, _ in self.store.refs(meta_ref(aside.store.prefix))]
+    def clear(self) -> None:
+        """Forgets what was fetched for a comparison."""
+        prefix = prefix_aside(self.remote.name)
+        names = [name for where in (prefix, meta_ref(prefix)) for name, _ in self.store.refs(where)]
         self.store.update_refs([f"delete {name}" for name in names], "rescue")
         shutil.rmtree(Path(self.store.git_dir) / "coordjournal" / "rescue", ignore_errors=True)
 

@@ -479,7 +479,7 @@ class Space:
     def advance(self, old: str | None, new: str) -> bool:
         """Moves the log, here and at the remote, from ``old`` (None: there is none) on to ``new``, which is stamped
         already; False if it is not at ``old`` any more. Raises Refused, RemoteUnreachable, GitFailed."""
-        return self._writer.moved(old, new, ())
+        return self._writer.advance(old, new)
 
     def look_again(self) -> None:
         """Forgets what was read of the log if the log here is another one by now: after a rescue, in this process or in

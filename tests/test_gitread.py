@@ -59,6 +59,13 @@ def test_only_the_object_directory_that_git_added_itself_is_read(given_paths: st
 # ---------------------------------------------------------------------------------------------------- objects
 
 
+def test_an_empty_name_is_asked_of_nobody(author: Author) -> None:
+    """git was never sent the question, and its answer waited for."""
+    with Objects(env_of(author)) as objects:
+        assert objects.ask("") is None
+        assert objects.read("", "commit") is None
+
+
 def test_objects_by_name(author: Author) -> None:
     blob, other = author.blob(b"one\n\ntwo"), author.blob(b"")
     with Objects(env_of(author)) as objects:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import stat
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -362,16 +364,16 @@ def test_an_id_lands_once_and_a_conflict_is_told(path: Path, clones: Any) -> Non
         first, second, third = (room.append(payload, actor="alice") for payload in names("1", "2", "3"))
     parent = tip(path)
     for seq, landed in ((4, first), (5, common)):  # by a writer who knows no ids
-        doc = {**landed.decision.json(), "actor": "alice"}
-        raw = git(path, "cat-file", "commit", landed.commit).replace(f"\nSeq: {landed.seq}", f"\nSeq: {seq}")
-        lined = [line for line in raw.split("\n") if not line.startswith("parent ")]
-        text = "\n".join([lined[0], f"parent {parent}", *lined[1:]]) + "\n"
-        assert doc["id"] in text
-        parent = git(path, "hash-object", "-t", "commit", "-w", "--stdin", stdin=text.encode())
+        raw = git(path, "cat-file", "commit", landed.commit) + "\n"
+        author = next(line for line in raw.split("\n") if line.startswith("author "))
+        head = f"tree {git(path, 'rev-parse', f'{landed.commit}^{{tree}}')}\nparent {parent}\n{author}\n"
+        head += f"committer twice <> {int(time.time())} +0000\n\n"
+        rest = raw.partition("\n\n")[2].replace(f"\nSeq: {landed.seq}\n", f"\nSeq: {seq}\n")
+        parent = git(path, "hash-object", "-t", "commit", "-w", "--stdin", stdin=(head + rest).encode())
     git(path, "update-ref", "refs/spaces/garden", parent)
     clone = clones("clone")
     restore(path)
-    with Journal.open(path) as server:
+    with Journal.open(path, appender="another") as server:  # else it might be the very same commit
         room = server.space("garden")
         room.append_many([Intent(first.decision)])
         other = room.append(AliasSet("n2", "s:another"), actor="eve", id=second.decision.id)
@@ -684,8 +686,10 @@ def test_a_rehearsal_changes_nothing(path: Path, clones: Any) -> None:
     git_dir = Path(clone.store.git_dir)  # type: ignore[union-attr]
 
     def all_but_objects() -> dict[str, Any]:
+        """Of all files."""
         left_out = ("objects", "coordjournal/rescue.lock")
-        return {name: what for name, what in snapshot(git_dir).items() if not name.startswith(left_out)}
+        found = {name: what for name, what in snapshot(git_dir).items() if not name.startswith(left_out)}
+        return {name: what for name, what in found.items() if not stat.S_ISDIR(what[0])}
 
     before, server = all_but_objects(), snapshot(path)
     dry = {rescued.space: rescued for rescued in clone.rescue(dry_run=True)}
@@ -759,7 +763,7 @@ def test_a_rescue_that_was_killed_goes_on(path: Path, clones: Any, where: str) -
 # -- any history -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 1 << 32), sequencing=st.booleans())
 def test_whatever_was_acknowledged_is_on_the_server_once(
     seed: int, sequencing: bool, tmp_path_factory: pytest.TempPathFactory, _template: Path
@@ -777,16 +781,17 @@ def test_whatever_was_acknowledged_is_on_the_server_once(
     journals = [Journal.clone(str(path), place / f"clone{number}") for number in range(3)]
     acknowledged: set[bytes] = set()
     try:
-        for _ in range(2):
+        for again in (True, chance.random() < 0.5):
+            if not again:
+                break
             history = [tip(path)]
-            for number in range(chance.randrange(2, 7)):
-                fill(path, AliasSet(f"{chance.random()}", f"s:{number}"))
-                history.append(tip(path))
-                if chance.random() < 0.4:
-                    chance.choice(journals).sync()
+            for _ in range(2):
+                news = [AliasSet(f"{chance.random()}", "s:before") for _ in range(chance.randrange(1, 4))]
+                history += [landed.commit for landed in fill(path, *news)]
+                for journal in chance.sample(journals, 2):
+                    journal.sync()
             git(path, "update-ref", "refs/spaces/garden", chance.choice(history))
-            for number in range(chance.randrange(3)):
-                fill(path, AliasSet(f"{chance.random()}", f"s:after{number}"))
+            fill(path, *(AliasSet(f"{chance.random()}", "s:after") for _ in range(chance.randrange(3))))
             for journal in chance.sample(journals, len(journals)):
                 known = set(lines(journal.store.git_dir, "refs/coordjournal/origin/garden"))  # type: ignore[union-attr]
                 rescued = journal.space("garden").rescue()

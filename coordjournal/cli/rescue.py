@@ -123,24 +123,25 @@ def _print(app: App, rescued: Rescued) -> None:
 
 def _summary(rescued: Rescued) -> str:
     """What was found of a space, in words."""
-    dry = rescued.dry_run
-    behind = "it had no log any more" if rescued.theirs is None else f"it was at Seq {rescued.common}"
+    common = rescued.common
     if rescued.outcome == "same":
-        return f"the server has what is here, up to Seq {rescued.common}"
+        return f"the server has what is here, up to Seq {common}"
     if rescued.outcome == "ahead":
-        return f"the server has more than is here; nothing after Seq {rescued.common} is lost"
+        return f"the server has all that is here, up to Seq {common}, and more"
+    was = "it had no log any more" if rescued.theirs is None else f"it was at Seq {common}"
     if rescued.outcome == "pushed":
-        verb = "would get" if dry else "got"
-        last = rescued.common + rescued.pushed
-        return f"the server {verb} {rescued.pushed:,} decisions as they were, up to Seq {last}; {behind}"
+        verb = "would get" if rescued.dry_run else "got"
+        one = rescued.pushed == 1
+        seqs = f"Seq {common + 1}" if one else f"Seq {common + 1} to {common + rescued.pushed}"
+        what = "1 decision as it was" if one else f"{rescued.pushed:,} decisions as they were"
+        return f"the server {verb} {what}, {seqs}; {was}"
+    if rescued.error is not None:
+        return f"not rescued; both have Seq 0 to {common}" if common >= 0 else "not rescued; nothing is in common"
     count = len(rescued.fates)
-    if rescued.outcome == "unfinished" and rescued.error is not None:
-        return f"not rescued; both have Seq 0 to {rescued.common}" if rescued.common >= 0 else f"not rescued; {behind}"
-    since = f"since Seq {rescued.common}" if rescued.common >= 0 else "from the beginning"
     lost = f"the server had lost {count:,} decision{'s' if count != 1 else ''}"
     if rescued.theirs is None:
         return f"{lost}, with the whole log"
-    return f"{lost}; its log is another one {since}"
+    return f"{lost} after Seq {common}" if common >= 0 else f"{lost}; its log has nothing in common with the one here"
 
 
 def _print_fate(app: App, fate: Fate, dry_run: bool) -> None:
