@@ -106,9 +106,9 @@ class JournalRewound(CoordjournalError):
 
     def __init__(self, space: str, known: str, found: "str | None", common: "int | None" = None) -> None:
         now = f"is now at {found}, which does not contain it" if found else "has no log of this space any more"
-        both = "" if common is None or not found else f" (both have Seq 0 to {common})" if common >= 0 else (
-            " (they have nothing in common)"
-        )
+        both = ""
+        if found and common is not None:
+            both = f" (the last that both have is Seq {common})" if common >= 0 else " (they have nothing in common)"
         super().__init__(
             f"the log of space {space!r} went backwards: this clone holds {known}, the remote {now}{both}; nothing was "
             "changed here. Ask the remote's administrator what happened; then, in this clone, `coordjournal rescue` "

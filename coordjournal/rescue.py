@@ -78,7 +78,7 @@ class Fate:
         state: ``appended``: it is in the server's log again, ``now``. ``there``: it had been appended again before, by
             another clone say. ``waiting``: it waits in the server's inbox for the holder of the lease, or cannot land
             just now. ``refused``: by the law or the admission. ``conflict``: another decision has landed under its id,
-            ``now``. ``let-go``: an ``intent-refused`` names it in the server's log. ``repeated``: its id stood before
+            ``now``; or, of a revocation, under the id that it names. ``let-go``: an ``intent-refused`` names it in the server's log. ``repeated``: its id stood before
             it in this clone's log too, so that it was without effect. ``left-out``: a lease, and what goes with it, is
             over. ``given-up``: it is only in this clone, under :attr:`Rescue.kept`.
         void: why it has no effect where it is now (a key of ``index.VOID_REASONS``), or None.
@@ -290,8 +290,12 @@ class _Run:
     def _push(self, room: Space, ours: str, theirs: str | None, common: int) -> Rescue | None:
         """The server gets what it lacks of our commits, as they are; None if its log moved meanwhile."""
         last = self._seq(ours)
+        if self.dry_run:
+            error = self._would_refuse(room, common)
+            outcome: Outcome = "unfinished" if error else "pushed"
+            return Rescue(room.id, outcome, ours, theirs, common, 0 if error else last - common, error=error)
         at, count = theirs, 0
-        for seq, tip in self._stations(room.id, common, last, ours) if not self.dry_run else ():
+        for seq, tip in self._stations(room.id, common, last, ours):
             try:
                 if not self._advanced(room, at, tip):
                     return None
@@ -320,6 +324,18 @@ class _Run:
             time.sleep(FIRST_PAUSE)
         return True
 
+    def _would_refuse(self, room: Space, common: int) -> Refused | None:
+        """What the server would say of the extensions among our commits: it may have forgotten a type."""
+        for was in self.journal.space(room.id).log(since=common + 1):
+            if was.decision.type.startswith("x-"):
+                try:
+                    room.journal.judge_extension(was.decision.type, was.decision.payload)
+                except Refused as refusal:
+                    refusal.ref, refusal.commit, refusal.seq = room.ref, was.commit, was.seq
+                    self._help(refusal)
+                    return refusal
+        return None
+
     def _help(self, refusal: Refused) -> None:
         """Says in a refusal of our commits how to get a forgotten type back, if that is what it is about."""
         found = self.store.object(refusal.commit, "commit") if refusal.code == "undeclared-type" else None
@@ -329,7 +345,7 @@ class _Run:
     def _stations(self, space: str, common: int, last: int, ours: str) -> Iterator[tuple[int, str]]:
         """Where to stop on the way to our tip: Seq and commit."""
         if last - common > _PUSH:
-            state = self.journal.space(space).state(ours)
+            state = self.journal.space(space).newest()
             for seq in range(common + _PUSH, last, _PUSH):
                 yield seq, state.landed(seq).commit
         yield last, ours
@@ -364,6 +380,7 @@ class _Run:
         """The fates that need no append: Seq to fate. ``state`` is that of the server's log."""
         found: dict[int, Fate] = {}
         before: dict[str, int] = {}
+        taken: set[str] = set()  # ids that name another decision at the server
         for was in lost:
             decision = was.decision
             first = state.find_id(decision.id)
@@ -374,8 +391,14 @@ class _Run:
                 found[was.seq] = Fate(was, "left-out", reason=_LEFT_OUT[decision.type])
             elif again is not None:
                 found[was.seq] = Fate(was, "repeated", reason=f"Seq {again} had its id, so that it had no effect")
+            elif first is not None and first.decision.line() == decision.line():
+                found[was.seq] = Fate(was, "there", first)
             elif first is not None:
-                found[was.seq] = Fate(was, "there" if first.decision.line() == decision.line() else "conflict", first)
+                found[was.seq] = Fate(was, "conflict", first)
+                taken.add(decision.id)
+            elif decision.type == "decision-revoked" and decision.payload["decision"] in taken:
+                other = state.find_id(decision.payload["decision"])
+                found[was.seq] = Fate(was, "conflict", other, reason="what it would revoke there is another decision")
             elif let_go is not None:
                 found[was.seq] = Fate(was, "let-go", reason=let_go)
             elif decision.type.startswith("x-") and not self.accept:

@@ -96,7 +96,7 @@ def test_what_cannot_be_appended_is_told(clone, server):
         room.append(OverlayCreated("o", "s:q", None, "another"), actor="eve")
     result = cj("-C", clone, "rescue", "garden", status=1)
     assert result.out.splitlines()[1:4] == [
-        "  garden@1  not appended: another decision has its id by now (garden@1)  alias-set: Größe -> b",
+        "  garden@1  not appended: another decision has the id by now (garden@1)  alias-set: Größe -> b",
         "  garden@2  appended again as garden@3  overlay-created: o on s:p (4 bytes)",
         "    without effect there: it opens an overlay under an overlay_id that was used before",
     ]
@@ -173,7 +173,7 @@ def test_what_was_done_before_an_error_is_told(clone, server):
     assert (done.returncode, done.stderr) == (1, b"")
     lines = done.stdout.decode().splitlines()
     assert lines[0] == "Obst/1: the server got 1 decision as it was, Seq 0; it had no log any more"
-    assert lines[1] == "garden: not rescued; both have Seq 0 to 0"
+    assert lines[1] == "garden: not rescued; the last that both have is Seq 0"
     assert lines[2].startswith("  unlawful-log: bad-commit")
     [_, garden] = cj("-C", clone, "rescue", "--json", status=1).lines
     assert (garden["outcome"], garden["error"]["refusal"]["code"]) == ("unfinished", "bad-commit")

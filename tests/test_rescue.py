@@ -238,12 +238,13 @@ def test_a_server_that_is_behind_and_forgot_an_extension(path: Path, clones: Any
     clone = clones("clone")
     restore(path)
     before = refs(clone)
-    rescued = clone.space("garden").rescue()
-    assert (rescued.outcome, rescued.common, rescued.pushed) == ("unfinished", 0, 0)
-    assert isinstance(rescued.error, Refused) and rescued.error.code == "undeclared-type"
-    [command] = [part for part in rescued.error.remedy.split("`") if part.startswith("git show")]
-    assert json.loads(git(clone.store.git_dir, *command.split()[1:])) == schema
-    assert refs(clone) == before
+    for dry in (True, False):
+        rescued = clone.space("garden").rescue(dry_run=dry)
+        assert (rescued.outcome, rescued.common, rescued.pushed) == ("unfinished", 0, 0)
+        assert isinstance(rescued.error, Refused) and (rescued.error.code, rescued.error.seq) == ("undeclared-type", 1)
+        [command] = [part for part in rescued.error.remedy.split("`") if part.startswith("git show")]
+        assert json.loads(git(clone.store.git_dir, *command.split()[1:])) == schema
+        assert refs(clone) == before
     with Journal.open(path) as server:
         descriptor.declare(server.store, "x-acme-tag", schema)  # type: ignore[arg-type]
     assert clone.space("garden").rescue().outcome == "pushed"
@@ -311,7 +312,7 @@ def test_what_only_the_clone_has_is_appended_again(path: Path, clones: Any) -> N
     with pytest.raises(JournalRewound) as error:
         clone.sync()
     assert (error.value.known, error.value.found, error.value.common) == (ours, tip(path), 1)
-    assert "`coordjournal rescue`" in str(error.value) and "both have Seq 0 to 1" in str(error.value)
+    assert "`coordjournal rescue`" in str(error.value) and "the last that both have is Seq 1" in str(error.value)
 
     rescued = clone.space("garden").rescue()
     assert (rescued.outcome, rescued.common, rescued.ours) == ("joined", 1, ours)
@@ -362,8 +363,9 @@ def test_an_id_lands_once_and_a_conflict_is_told(path: Path, clones: Any) -> Non
     with Journal.open(path) as server:
         room = server.space("garden")
         first, second, third = (room.append(payload, actor="alice") for payload in names("1", "2", "3"))
+        room.append(DecisionRevoked(second.decision.id), actor="alice")
     parent = tip(path)
-    for seq, landed in ((4, first), (5, common)):  # by a writer who knows no ids
+    for seq, landed in ((5, first), (6, common)):  # by a writer who knows no ids
         raw = git(path, "cat-file", "commit", landed.commit) + "\n"
         author = next(line for line in raw.split("\n") if line.startswith("author "))
         head = f"tree {git(path, 'rev-parse', f'{landed.commit}^{{tree}}')}\nparent {parent}\n{author}\n"
@@ -381,10 +383,10 @@ def test_an_id_lands_once_and_a_conflict_is_told(path: Path, clones: Any) -> Non
     before = lines(path)
     rescued = clone.space("garden").rescue()
     assert rescued.outcome == "joined"
-    assert states(rescued) == ["there", "conflict", "let-go", "repeated", "repeated"]
-    there, conflict, let_go, again, common_again = rescued.fates
+    assert states(rescued) == ["there", "conflict", "let-go", "conflict", "repeated", "repeated"]
+    there, conflict, let_go, revoking, again, common_again = rescued.fates
     assert there.now is not None and there.now.seq == 1
-    assert conflict.now == other
+    assert conflict.now == other == revoking.now  # which is not taken back in the place of what had its id
     assert let_go.reason == "not today"
     assert again.reason and again.reason.startswith("Seq 1 ")
     assert common_again.reason and common_again.reason.startswith("Seq 0 ")

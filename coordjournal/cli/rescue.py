@@ -25,7 +25,7 @@ _VERBS = {  # a fate, and what it would be
     "there": ("there again already",) * 2,
     "waiting": ("not landed yet",) * 2,
     "refused": ("refused",) * 2,
-    "conflict": ("not appended: another decision has its id by now",) * 2,
+    "conflict": ("not appended: another decision has the id by now",) * 2,
     "let-go": ("not appended: it was let go",) * 2,
     "repeated": ("not appended: it repeats an id",) * 2,
     "left-out": ("left out",) * 2,
@@ -136,7 +136,7 @@ def _summary(rescued: Rescued) -> str:
         what = "1 decision as it was" if one else f"{rescued.pushed:,} decisions as they were"
         return f"the server {verb} {what}, {seqs}; {was}"
     if rescued.error is not None:
-        return f"not rescued; both have Seq 0 to {common}" if common >= 0 else "not rescued; nothing is in common"
+        return f"not rescued; the last that both have is Seq {common}" if common >= 0 else f"not rescued; {was}"
     count = len(rescued.fates)
     lost = f"the server had lost {count:,} decision{'s' if count != 1 else ''}"
     if rescued.theirs is None:
