@@ -78,9 +78,10 @@ class Fate:
         state: ``appended``: it is in the server's log again, ``now``. ``there``: it had been appended again before, by
             another clone say. ``waiting``: it waits in the server's inbox for the holder of the lease, or cannot land
             just now. ``refused``: by the law or the admission. ``conflict``: another decision has landed under its id,
-            ``now``; or, of a revocation, under the id that it names. ``let-go``: an ``intent-refused`` names it in the server's log. ``repeated``: its id stood before
-            it in this clone's log too, so that it was without effect. ``left-out``: a lease, and what goes with it, is
-            over. ``given-up``: it is only in this clone, under :attr:`Rescue.kept`.
+            ``now``; or, of a revocation, under the id that it names. ``let-go``: an ``intent-refused`` names it in the
+            server's log. ``repeated``: its id stood before it in this clone's log too, so that it was without effect.
+            ``left-out``: a lease, and what goes with it, is over. ``given-up``: it is only in this clone, under
+            :attr:`Rescue.kept`.
         void: why it has no effect where it is now (a key of ``index.VOID_REASONS``), or None.
         reason: more about the state in words, or None.
     """
@@ -177,11 +178,21 @@ def rescue(
     with alone(store, "rescue.lock"):
         run.clear()  # what a rescue that was killed has left
         seen = remote.tips()
+        _check_format(store, remote, [*seen[0].values(), *([seen[1]] if seen[1] else [])])
         for space in spaces:
             found.append(run.rescued(space, seen))
             if tell is not None:
                 tell(found[-1])
     return found
+
+
+def _check_format(store: GitStore, remote: Remote, there: Iterable[str]) -> None:
+    """Raises if the objects that the remote names are of another format: no commit can be in both."""
+    if any(len(oid) != len(store.empty_tree) for oid in there):
+        raise CoordjournalError(
+            f"the repository at {remote.name} is not of the object format {store.hash_name}, as this clone is: make it "
+            f"anew there, with `coordjournal init REPO --object-format {store.hash_name}`"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +368,7 @@ class _Run:
         last = self._seq(ours)
         lost = list(log.numbered(self.store.commits(ours, oldest_first=True, count=last - common), common + 1))
         room = aside.space(space)
+        self.progress(f"reading {space}", 0)
         settled = self._settled(aside, room.state(), lost, common)
         todo = [was for was in lost if was.seq not in settled]
         if self.accept:

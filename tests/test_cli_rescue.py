@@ -102,6 +102,15 @@ def test_what_cannot_be_appended_is_told(clone, server):
     ]
 
 
+def test_who_accepts_has_nothing_to_put_right(clone, server):
+    with Journal.open(clone) as journal:
+        [lost] = list(journal.space("garden").log(since=1, until=1))
+    with Journal.open(server) as journal:
+        journal.space("garden").append(AliasSet("Größe", "another"), actor="eve", id=lost.decision.id)
+    states = [fate["state"] for fate in cj("-C", clone, "rescue", "garden", "--accept", "--json").json["fates"]]
+    assert states == ["conflict", "given-up"]
+
+
 def test_what_waits_is_told(clone, server):
     with Journal.open(server, appender="node-a") as journal, journal.space("garden").lease("node-a", renew=False):
         lines = cj("-C", clone, "rescue", "garden", status=3).out.splitlines()

@@ -23,6 +23,7 @@ from coordjournal import (
     AliasCleared,
     AliasSet,
     Checkpoint,
+    Contention,
     CoordjournalError,
     DecisionRevoked,
     GitFailed,
@@ -46,17 +47,16 @@ from coordjournal.projection import Projection
 from coordjournal.store import GitStore
 
 Bare = Callable[..., Path]
-KINDS = ["sequencer", "compare-and-swap", "no hook", "sha256"]
+KINDS = ["sequencer", "compare-and-swap", "sha256"]  # SHA-256 without any hook
 
 
 @pytest.fixture(params=["sequencer"])
 def path(request: pytest.FixtureRequest, bare: Bare, tmp_path: Path) -> Path:
     """A server; that of a kind if a test asks for it."""
-    if request.param == "no hook":
-        run("git", "init", "--quiet", "--bare", tmp_path / "journal.git")
+    if request.param in ("no hook", "sha256"):
+        format = "sha256" if request.param == "sha256" else "sha1"
+        run("git", "init", "--quiet", "--bare", f"--object-format={format}", tmp_path / "journal.git")
         return tmp_path / "journal.git"
-    if request.param == "sha256":
-        return bare(object_format="sha256")
     return bare() if request.param == "sequencer" else without_sequencing(bare())
 
 
@@ -156,6 +156,17 @@ def test_only_a_clone_can_rescue(path: Path, clones: Any) -> None:
         clone.rescue()
 
 
+def test_a_server_of_another_object_format_is_told(path: Path, clones: Any) -> None:
+    fill(path, *names("0"))
+    clone = clones("clone")
+    shutil.rmtree(path)
+    run("git", "init", "--quiet", "--bare", "--object-format=sha256", path)
+    fill(path, *names("0"))
+    for accept in (False, True):
+        with pytest.raises(CoordjournalError, match="coordjournal init REPO --object-format sha1"):
+            clone.rescue(accept=accept)
+
+
 # -- the server is behind --------------------------------------------------------------------------------------------
 
 
@@ -180,8 +191,10 @@ def test_a_server_that_is_behind_gets_the_very_commits(
     assert error.value.common in (0, 1)
     monkeypatch.setattr(rescues, "_PUSH", 2)  # in several pushes
     before = refs(clone)
-    found = {rescued.space: rescued for rescued in clone.rescue()}
+    heard: list[tuple[str, int]] = []
+    found = {rescued.space: rescued for rescued in clone.rescue(progress=lambda *word: heard.append(word))}
     assert {rescued.outcome for rescued in found.values()} == {"pushed"}
+    assert [count for label, count in heard if label == "pushing garden"] == [2, 4]
     assert [(found[space].common, found[space].pushed) for space in ("garden", "Größe/1")] == [(1, 4), (0, 1)]
     assert refs(clone) == before
     assert tip(path) == found["garden"].ours == clone.space("garden").state().commit
@@ -273,6 +286,36 @@ def test_who_appends_while_a_server_is_brought_up_is_not_lost(
     assert [payload["target"] for payload in garden_of(clone)] == ["s:0", "s:other", "s:1", "s:2"]
 
 
+def test_clones_that_rebuild_a_server_at_once_build_one_log(path: Path, bare: Bare, clones: Any) -> None:
+    fill(path, *names("0", "1"))
+    less = clones("less")
+    fill(path, *names("2"))
+    more, ours = clones("more"), tip(path)
+    shutil.rmtree(path)
+    bare()
+    found: list[Rescue] = []
+    threads = [
+        threading.Thread(target=lambda journal=journal: found.append(journal.space("garden").rescue()))  # type: ignore[misc]
+        for journal in (less, more)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {rescued.outcome for rescued in found} <= {"pushed", "ahead"} and len(found) == 2
+    assert tip(path) == ours
+    less.sync()
+    assert less.space("garden").rescue().outcome == "same"
+
+
+def test_a_log_that_never_rests_is_told(path: Path, clones: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(path, *names("0"))
+    clone = clones("clone")
+    monkeypatch.setattr(rescues._Run, "_attempt", lambda *_: None)
+    with pytest.raises(Contention, match="rescue it again"):
+        clone.space("garden").rescue(timeout=0.01)
+
+
 def test_a_server_that_lets_nothing_move_is_told(path: Path, clones: Any) -> None:
     without_sequencing(path)
     fill(path, *names("0"))
@@ -342,17 +385,21 @@ def test_what_only_the_clone_has_is_appended_again(path: Path, clones: Any) -> N
     assert clone.space("garden").rescue().outcome == "same"
 
 
-def test_logs_with_nothing_in_common_are_joined_too(path: Path, clones: Any) -> None:
+def test_logs_with_nothing_in_common_are_joined_too(path: Path, clones: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rescues, "_BATCH_BYTES", 5)  # one push for each
     backup(path)
-    fill(path, *names("0", "1"))
+    fill(path, *(OverlayCreated(text, "s:p", None, text) for text in ("first", "other", "third")))
     clone = clones("clone")
+    heard: list[tuple[str, int]] = []
     restore(path)
     fill(path, *names("other"))
     with pytest.raises(JournalRewound, match="they have nothing in common"):
         clone.sync()
-    rescued = clone.space("garden").rescue()
-    assert (rescued.outcome, rescued.common, states(rescued)) == ("joined", -1, ["appended"] * 2)
-    assert [payload["target"] for payload in garden_of(clone)] == ["s:other", "s:0", "s:1"]
+    [rescued] = clone.rescue(progress=lambda *word: heard.append(word))
+    assert (rescued.outcome, rescued.common, states(rescued)) == ("joined", -1, ["appended"] * 3)
+    assert [count for label, count in heard if label == "appending to garden"] == [1, 2, 3]
+    bodies = [clone.space("garden").body(landed) for landed in clone.space("garden").log(since=1)]
+    assert bodies == [b"first", b"other", b"third"]
 
 
 def test_an_id_lands_once_and_a_conflict_is_told(path: Path, clones: Any) -> None:
@@ -765,7 +812,7 @@ def test_a_rescue_that_was_killed_goes_on(path: Path, clones: Any, where: str) -
 # -- any history -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 1 << 32), sequencing=st.booleans())
 def test_whatever_was_acknowledged_is_on_the_server_once(
     seed: int, sequencing: bool, tmp_path_factory: pytest.TempPathFactory, _template: Path
@@ -814,5 +861,3 @@ def test_whatever_was_acknowledged_is_on_the_server_once(
     finally:
         for journal in journals:
             journal.close()
-
-

@@ -90,7 +90,7 @@ def rescue(ctx: click.Context, app: App, spaces: tuple[str, ...], accept: bool, 
 
 
 def _status(rescued: Rescued) -> int:
-    states = {fate.state for fate in rescued.fates}
+    states = {fate.state for fate in rescued.fates} if rescued.outcome != "accepted" else set()
     if rescued.error is not None or states & {"refused", "conflict"}:
         return REFUSED
     return QUEUED if "waiting" in states else DONE
