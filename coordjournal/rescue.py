@@ -59,6 +59,7 @@ _LEFT_OUT = {
     "lease-released": "a lease is over when its log is",
     "intent-refused": "only the holder of a lease lets an intent go",
 }
+_ANOTHER = "what it would revoke there is another decision"
 _MAY_PASS = ("lease-held", "read-only", "clock")  # codes of refusals that time, or somebody else, may end
 _FOR_ALL = ("lease-held", "read-only")  # ... that are met by whatever comes behind too
 _PUSH = 20_000  # commits of one push: what got through stays, also if the connection breaks
@@ -408,9 +409,8 @@ class _Run:
             elif first is not None:
                 found[was.seq] = Fate(was, "conflict", first)
                 taken.add(decision.id)
-            elif decision.type == "decision-revoked" and decision.payload["decision"] in taken:
-                other = state.find_id(decision.payload["decision"])
-                found[was.seq] = Fate(was, "conflict", other, reason="what it would revoke there is another decision")
+            elif (target := _target(was)) in taken:
+                found[was.seq] = Fate(was, "conflict", state.find_id(target), reason=_ANOTHER)
             elif let_go is not None:
                 found[was.seq] = Fate(was, "let-go", reason=let_go)
             elif decision.type.startswith("x-") and not self.accept:
@@ -432,8 +432,11 @@ class _Run:
     def _appended(self, room: Space, todo: Sequence[Landed]) -> Iterator[Fate]:
         """Appends decisions again, in their order, and says what became of each."""
         count = 0
+        taken: set[str] = set()  # ids under which somebody has just landed another decision
         in_the_way: CoordjournalError | None = None
-        for part in self._batches(todo):
+        for batch in self._batches(todo):
+            part = [was for was in batch if _target(was) not in taken]
+            yield from (Fate(was, "conflict", reason=_ANOTHER) for was in batch if _target(was) in taken)
             if in_the_way is None:
                 went = self._landed(room, [self._intent(was) for was in part])
                 errors = [it for it in went if isinstance(it, CoordjournalError)]
@@ -445,8 +448,11 @@ class _Run:
                 if isinstance(it, Landed):
                     yield Fate(was, "appended", it, state.void_reason(it.seq))
                 else:
-                    yield _failed(was, it, state)
-            count += len(part)
+                    fate = _failed(was, it, state)
+                    if fate.state == "conflict":
+                        taken.add(was.decision.id)
+                    yield fate
+            count += len(batch)
             self.progress(f"appending to {room.id}", count)
 
     def _landed(self, room: Space, intents: Sequence[Intent]) -> list[Landed | CoordjournalError]:
@@ -466,11 +472,15 @@ class _Run:
         return Intent(was.decision, files)
 
     def _batches(self, todo: Iterable[Landed]) -> Iterator[list[Landed]]:
+        """The decisions by what is appended as one push; a revocation comes after the push of what it revokes, so that
+        it is known what that is."""
         part: list[Landed] = []
         size = 0
         for was in todo:
             more = sum(declared["bytes"] for declared in law.attachments(was.decision.json()).values())
-            if part and (len(part) == _BATCH or size + more > _BATCH_BYTES):
+            target = _target(was)
+            revokes = target != "" and any(each.decision.id == target for each in part)
+            if part and (len(part) == _BATCH or size + more > _BATCH_BYTES or revokes):
                 yield part
                 part, size = [], 0
             part.append(was)
@@ -485,6 +495,11 @@ class _Run:
             [f"update {kept} {ours}", f"update {name} {tip} {ours}" if tip else f"delete {name} {ours}"], "rescue"
         )
         self.journal.space(space).look_again()
+
+
+def _target(was: Landed) -> str:
+    """The id that a revocation names; "" for any other decision."""
+    return str(was.decision.payload["decision"]) if was.decision.type == "decision-revoked" else ""
 
 
 def _failed(was: Landed, error: CoordjournalError, state: CoordinationState) -> Fate:

@@ -440,6 +440,30 @@ def test_an_id_lands_once_and_a_conflict_is_told(path: Path, clones: Any) -> Non
     assert lines(path) == before
 
 
+def test_an_id_that_is_taken_while_it_is_rescued_is_a_conflict_too(
+    path: Path, clones: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what revoked it does not revoke what is there now."""
+    fill(path, *names("0"))
+    backup(path)
+    [lost] = fill(path, *names("1"))
+    fill(path, DecisionRevoked(lost.decision.id), *names("2"))
+    clone = clones("clone")
+    restore(path)
+    fill(path, *names("other"))
+    append_many = Space.append_many
+
+    def slow(self: Space, *arguments: Any, **more: Any) -> list[Landed]:
+        monkeypatch.setattr(Space, "append_many", append_many)
+        with Journal.open(path) as server:
+            server.space("garden").append(AliasSet("n1", "s:taken"), actor="eve", id=lost.decision.id)
+        return append_many(self, *arguments, **more)
+
+    monkeypatch.setattr(Space, "append_many", slow)
+    assert states(clone.space("garden").rescue()) == ["conflict", "conflict", "appended"]
+    assert clone.space("garden").state().resolve("n1") == "s:taken"
+
+
 def test_true_and_one_are_two_decisions(path: Path, clones: Any) -> None:
     """Python takes them for the same."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}
