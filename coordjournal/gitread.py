@@ -208,8 +208,8 @@ class Objects:
 
         The content must be taken with :meth:`take`, :meth:`digest` or :meth:`leave` before the next question.
         """
-        if "\n" in name:
-            return None
+        if not name or "\n" in name:
+            return None  # no name of anything
         if self._asked != name:
             self.ask_ahead(name)
         self._asked = ""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .lease import HeldLease
     from .payload import Payload
     from .projection import Projection
+    from .rescue import Rescue
     from .whereabouts import Preview, Whereabouts
 
 _PROJECTED = 256  # so many decisions are worth a write to the projection
@@ -299,6 +300,11 @@ class Space:
         """
         return self._writer.send(timeout)
 
+    def rescue(self, *, accept: bool = False, dry_run: bool = False, timeout: float = 30.0) -> Rescue:
+        """As :meth:`coordjournal.Journal.rescue`, for this space alone."""
+        [rescued] = self.journal.rescue([self.id], accept=accept, dry_run=dry_run, timeout=timeout)
+        return rescued
+
     def whereabouts(self, id: str) -> Whereabouts:
         """Where the decision with this id is: in the log, in the outbox of this clone, or in the inbox of the server,
         which is asked only where this clone does not know.
@@ -467,6 +473,24 @@ class Space:
             self._project()
         if self._tip != tip:
             raise JournalRewound(self.id, self._tip or "nothing", tip)
+
+    def advance(self, old: str | None, new: str) -> bool:
+        """Moves the log, here and at the remote, from ``old`` (None: there is none) on to ``new``, which is stamped
+        already; False if it is not at ``old`` any more. Raises Refused, RemoteUnreachable, GitFailed."""
+        return self._writer.advance(old, new)
+
+    def look_again(self) -> None:
+        """Forgets what was read of the log if the log here is another one by now: after a rescue, in this process or in
+        another. What was handed out stays as it is."""
+        with self._lock:
+            if self._tip is None:
+                return
+            try:
+                self.newest()
+            except JournalRewound:
+                if self._projection is not None:
+                    self._projection.drop()
+                self._start_over()
 
     def take_own(self, state: CoordinationState, landed: Sequence[Landed], tip: str) -> None:
         """Adds what just landed on ``state`` to the index, which need not be read back then."""

@@ -76,6 +76,13 @@ def test_a_quarantine_that_only_the_object_directory_tells_of(tmp_path: Path) ->
 # ---------------------------------------------------------------------------------------------------- objects
 
 
+def test_an_empty_name_is_asked_of_nobody(author: Author) -> None:
+    """git was never sent the question, and its answer waited for."""
+    with Objects(env_of(author)) as objects:
+        assert objects.ask("") is None
+        assert objects.read("", "commit") is None
+
+
 def test_objects_by_name(author: Author) -> None:
     blob, other = author.blob(b"one\n\ntwo"), author.blob(b"")
     with Objects(env_of(author)) as objects:
