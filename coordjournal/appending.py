@@ -386,6 +386,9 @@ class Writer:
             if time.monotonic() > until:
                 if too_early is not None:
                     raise too_early
+                if not overtaken:  # then perhaps by what this clone has not heard of yet
+                    self._journal.refresh(self._space.id)
+                    overtaken = self._store.tip(self._space.id) != state.commit
                 if not overtaken:
                     raise GitFailed(
                         f"for {ask.timeout:g} s the remote has not let the log of {self._space.id} move, though nobody "
