@@ -475,8 +475,12 @@ def _fill(connection: sqlite3.Connection, commits: Iterator[tuple[str, bytes]], 
     if seq != 0 or log.parent_of(raw) is not None:
         raise UnlawfulLog(Refused("seq", f"the log begins at Seq {seq}, and not with a root at 0", commit=tip))
     repeated = _repeated(connection, prefixes)
-    for table in _COLUMNS:
-        connection.executemany(f"DELETE FROM {table} WHERE seq = ?", ((seq,) for seq in repeated))
+    if repeated:  # each table is gone through once, for none has an index yet
+        connection.execute("CREATE TEMP TABLE repeated (seq INTEGER PRIMARY KEY)")
+        connection.executemany("INSERT INTO repeated VALUES (?)", ((seq,) for seq in repeated))
+        for table in _COLUMNS:
+            connection.execute(f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM repeated)")
+        connection.execute("DROP TABLE repeated")
     rows.rows["voids"] += [(seq, "repeated-id") for seq in repeated]
     for id, revocations in pending.items():
         for by in revocations:

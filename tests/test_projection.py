@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -481,3 +482,15 @@ def test_a_question_about_one_thing_goes_through_no_table(monkeypatch: pytest.Mo
     for sql, values in asked.items():
         plan = [row[3] for row in base._connected().execute(f"EXPLAIN QUERY PLAN {sql}", values)]
         assert all(step.startswith("SEARCH") for step in plan), (sql, plan)
+
+
+def test_ids_that_stand_twice_by_the_thousand_cost_one_walk_through_each_table() -> None:
+    log = log_of(*[("alias-set", {"alias": "A", "target": "p"})] * 60)
+    store = Commits(log + log)
+    asked: list[str] = []
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript(projection._TABLES)
+        connection.set_trace_callback(asked.append)
+        assert projection._fill(connection, store.commits(store.log[-1][0]), store.log[-1][0]) == 120
+        assert connection.execute("SELECT count(*), max(seq) FROM aliases").fetchone() == (60, 59)
+    assert sum(sql.startswith("DELETE") for sql in asked) == len(projection._COLUMNS)
