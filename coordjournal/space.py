@@ -22,6 +22,7 @@ from .index import Index, Record
 from .locking import Lock
 from .refs import encode_space
 from .state import CoordinationState
+from .store import GitStore
 from .timestamp import seconds
 
 if TYPE_CHECKING:
@@ -516,40 +517,42 @@ class Space:
 
     def _open_projection(self, tip: str) -> None:
         """Opens the projection, or builds it; a short log is read."""
-        path = self.journal.projection_path(self.id)
-        if path is None:
+        store, path = self._store, self.journal.projection_path(self.id)
+        if path is None or not isinstance(store, GitStore):
             return
         found = None
         if os.path.exists(path):
             from .projection import Projection  # imports sqlite3, which a short log does without
 
-            found = Projection.open(path, self.id, self._store)
+            found = Projection.open(path, self.id, store)
         if found is None:
-            newest = list(self._store.commits(tip, count=_PROJECTED))
+            newest = list(store.commits(tip, count=_PROJECTED))
             if log.parent_of(newest[-1][1]) is None:
                 newest.reverse()
                 self._grow([log.record(oid, raw) for oid, raw in newest], tip)
                 return
             from .projection import Projection
 
-            found = Projection.build(path, self.id, self._store, tip)
+            found = Projection.build(path, self.id, store, tip)
         self._stand_on(found)
 
     def _project(self) -> None:
         """Puts what the index has gathered in memory into the projection, once that is worth a write."""
-        path = self.journal.projection_path(self.id)
-        if path is None or self._tip is None or len(self._index) - self._kept < _PROJECTED:
+        store, path = self._store, self.journal.projection_path(self.id)
+        if path is None or not isinstance(store, GitStore) or self._tip is None:
+            return
+        if len(self._index) - self._kept < _PROJECTED:
             return
         from .projection import Projection
 
         self._kept = len(self._index)  # whether that works or not
         known = self._projection
         if known is None:
-            self._stand_on(Projection.build(path, self.id, self._store, self._tip))
+            self._stand_on(Projection.build(path, self.id, store, self._tip))
         elif known.extend(self._index):
             self._stand_on(known)
         else:
-            self._take_over(Projection.open(path, self.id, self._store), known)
+            self._take_over(Projection.open(path, self.id, store), known)
 
     def _take_over(self, found: Projection | None, known: Projection) -> None:
         """Stands on a projection that another process has extended or made meanwhile, if it is of this log."""

@@ -207,6 +207,10 @@ class GitStore:
         for oid, _, raw in gitread.commits(tip, base, self.env, oldest_first=oldest_first, count=count):
             yield oid, raw
 
+    def shown(self, tip: str) -> Iterator[bytes]:
+        """The commits from ``tip`` down to the root as ``git rev-list --header`` prints them."""
+        return gitread.shown(tip, self.env)
+
     def merge_base(self, one: str, other: str) -> str | None:
         """The last commit that is in the history of both; None if there is none.
 
