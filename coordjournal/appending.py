@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from . import inbox
 from .commit import Commit, build, subject
-from .decision import Intent, Landed
+from .decision import Decision, Intent, Landed
 from .errors import (
     Contention,
     CoordjournalError,
@@ -131,13 +131,12 @@ class Writer:
 
     def _append(self, intents: Sequence[Intent], ask: Ask, queue: bool) -> list[Landed]:
         outbox = self._journal.outbox
-        if outbox is None:
-            with garbage_collection_paused() if len(intents) >= _MANY else nullcontext():
-                return self.land(intents, ask)
-        if ask.when is not None or not queue or self.held is not None:
+        if outbox is None or ask.when is not None or not queue or self.held is not None:
             try:
-                self._clear_the_way(outbox)
-                return self.land(intents, ask)
+                if outbox is not None:
+                    self._clear_the_way(outbox)
+                with garbage_collection_paused() if len(intents) >= _MANY else nullcontext():
+                    return self.land(intents, ask)
             except _Filed as filed:
                 raise Queued("inbox", tuple(intents), _WAITS) from filed
         done, new = self.known(self._space.newest(), intents, ask.same_at)
@@ -372,7 +371,7 @@ class Writer:
                     asked_again = True
                     continue
                 try:
-                    moved = self._moved(state.commit, landed, stamped.objects)
+                    moved = self._moved(state.commit, landed[-1].commit, stamped.objects, landed[0].commit)
                 except Refused as refusal:
                     if refusal.code != "clock" or not _follows_an_expired_lease(state):
                         raise
@@ -387,6 +386,9 @@ class Writer:
             if time.monotonic() > until:
                 if too_early is not None:
                     raise too_early
+                if not overtaken:  # then perhaps by what this clone has not heard of yet
+                    self._journal.refresh(self._space.id)
+                    overtaken = self._store.tip(self._space.id) != state.commit
                 if not overtaken:
                     raise GitFailed(
                         f"for {ask.timeout:g} s the remote has not let the log of {self._space.id} move, though nobody "
@@ -428,10 +430,15 @@ class Writer:
         except CoordjournalError as error:
             raise RemoteUnreachable(f"what became of the push cannot be read: {error}") from error
 
-    def _moved(self, old: str | None, landed: Sequence[Landed], objects: Sequence[tuple[str, bytes]]) -> bool:
-        """Writes the objects and moves the log, here or at the remote, to the last of ``landed``; False if it is not at
-        ``old`` any more."""
-        new = landed[-1].commit
+    def advance(self, old: str | None, new: str) -> bool:
+        """As :meth:`coordjournal.Space.advance`."""
+        return self._moved(old, new, ())
+
+    def _moved(
+        self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]], first: str | None = None
+    ) -> bool:
+        """Writes the objects and moves the log, here or at the remote, to ``new``; False if it is not at ``old`` any
+        more. ``first`` is the commit that follows ``old``, where that is known."""
         remote = self._journal.remote
         if remote is None:
             return self._store.append(self._space.id, old, new, objects)
@@ -440,7 +447,7 @@ class Writer:
             # A server that sequences compares and swaps under the space's lock: also where it hides refs/spaces from
             # pushes, and what is settled leaves the inbox in the same transaction.
             if self._journal.sequencing():
-                pushed = self._submitted(new, landed[0].commit if old else None)
+                pushed = self._submitted(new, first if old else None)
             else:
                 pushed = remote.push(self._space.id, old, new)
         except (RemoteUnreachable, GitFailed):
@@ -488,7 +495,7 @@ class Writer:
                 if why is not None:
                     raise _let_go(decision.id, why)
                 new[decision.id] = intent
-            elif (decision if same_at else replace(decision, at=other.at)).json() != other.json():
+            elif not _is_same(decision if same_at else replace(decision, at=other.at), other):
                 where = f"{self._space.id}@{first.seq}" if first else "the same batch"
                 raise IdConflict(f"another decision has the id {decision.id} already: {where}")
             elif first:
@@ -622,6 +629,14 @@ class Writer:
     def after(self, state: CoordinationState, landed: Sequence[Landed]) -> CoordinationState:
         """The state once ``landed`` has landed on ``state``."""
         return state.after(map(Landed.record, landed))
+
+
+def _is_same(one: Decision, other: Decision) -> bool:
+    """Whether two decisions have the same bytes; Python would take 1 and true for the same."""
+    try:
+        return one.line() == other.line()
+    except ValueError:
+        return False  # no JSON at all, so that it is none that has landed
 
 
 def _let_go(id: str, why: str) -> Refused:

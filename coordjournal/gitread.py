@@ -208,8 +208,8 @@ class Objects:
 
         The content must be taken with :meth:`take`, :meth:`digest` or :meth:`leave` before the next question.
         """
-        if "\n" in name:
-            return None
+        if not name or "\n" in name:
+            return None  # no name of anything
         if self._asked != name:
             self.ask_ahead(name)
         self._asked = ""
@@ -359,6 +359,30 @@ def commits(
         if child is not None:
             child.stop()
         lister.stop()
+
+
+def shown(tip: str, env: "dict[str, str]") -> "Generator[bytes, None, None]":
+    """The commits from ``tip`` down to the root, along first parents, as ``git rev-list --header`` prints them: name,
+    headers, and the message with each line indented by four spaces.
+
+    That is one git instead of two, and half of its time. But it is no commit any more: git trims the ends of lines and
+    drops blank ones. So it is for logs that the law has passed, whose messages have none of that.
+
+    Raises:
+        GitFailed: as :func:`commits`.
+    """
+    walk = ["rev-list", "--first-parent", "--header", "--encoding=UTF-8", tip]
+    child = Child(walk, {**env, "GIT_FLUSH": "0"})
+    try:
+        rest = b""
+        while piece := child.out.read(_CHUNK):
+            parts = (rest + piece).split(b"\0")
+            rest = parts.pop()
+            yield from parts
+        if child.wait() != 0 or rest:
+            raise child.failed()
+    finally:
+        child.stop()
 
 
 def ref(name: str, env: "dict[str, str]") -> "str | None":

@@ -54,6 +54,12 @@ class MemoryStore:
             at = parse(at, raw).parent
         yield from reversed(walked) if oldest_first else walked
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The last commit that is in the history of both; None if there is none. Raises KeyError for a commit that is
+        missing."""
+        mine = {oid for oid, _ in self.commits(one)}
+        return next((oid for oid, _ in self.commits(other) if oid in mine), None)
+
     def file(self, commit: str, name: str) -> bytes:
         """The content of the attachment ``name`` of a commit. Raises DecisionNotFound if it has none."""
         found = self.object(commit, "commit")

@@ -164,7 +164,7 @@ class GitStore:
                 self._at[name] = tip
                 return tip
         # Where there is no such ref, git takes the name for a branch refs/heads/<name>, or for a description that
-        # ends in -g<commit>. Logs are never deleted, so that to have seen the ref once is enough.
+        # ends in -g<commit>. Nobody but a rescue deletes a log, so that to have seen the ref once is enough.
         try:
             found = _listed(self._take_ahead(name) or self._list(name, _TIP))
             exact, kind = next(((oid, kind) for ref, oid, kind in found if ref == name), (None, ""))
@@ -206,6 +206,22 @@ class GitStore:
         """Name and content of the commits from ``tip`` down to (without) ``base``, newest first unless told."""
         for oid, _, raw in gitread.commits(tip, base, self.env, oldest_first=oldest_first, count=count):
             yield oid, raw
+
+    def shown(self, tip: str) -> Iterator[bytes]:
+        """The commits from ``tip`` down to the root as ``git rev-list --header`` prints them."""
+        return gitread.shown(tip, self.env)
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The last commit that is in the history of both; None if there is none.
+
+        Raises:
+            GitFailed: one of them, or of what comes before them, is missing.
+        """
+        child = gitread.Child(["merge-base", one, other], self.env)
+        answer = child.out.read().decode().strip()
+        if child.wait() not in (0, 1):
+            raise child.failed()
+        return answer or None
 
     def file(self, commit: str, name: str) -> bytes:
         """The content of the attachment ``name`` of a commit. Raises DecisionNotFound if it has none."""
@@ -327,6 +343,7 @@ class GitStore:
         done = self._update_ref(["-m", f"coordjournal: {why}", "--create-reflog", "--stdin"], {}, script)
         if done.returncode:
             raise self._cannot_move(done.stderr)
+        self._seen.difference_update(line.split()[1] for line in lines if line.startswith("delete "))
 
     def _update_ref(
         self, arguments: Sequence[str], settings: Mapping[str, str], script: str = ""

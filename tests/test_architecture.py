@@ -38,6 +38,7 @@ LAYERS: list[set[str]] = [
     {"appending"},
     {"feed", "lease", "whereabouts"},
     {"space"},
+    {"rescue"},
     {"journal"},
     {"transfer"},
     {"guard", "ids", "intents", "turn"},

@@ -76,6 +76,13 @@ def test_a_quarantine_that_only_the_object_directory_tells_of(tmp_path: Path) ->
 # ---------------------------------------------------------------------------------------------------- objects
 
 
+def test_an_empty_name_is_asked_of_nobody(author: Author) -> None:
+    """git was never sent the question, and its answer waited for."""
+    with Objects(env_of(author)) as objects:
+        assert objects.ask("") is None
+        assert objects.read("", "commit") is None
+
+
 def test_objects_by_name(author: Author) -> None:
     blob, other = author.blob(b"one\n\ntwo"), author.blob(b"")
     with Objects(env_of(author)) as objects:
@@ -271,6 +278,32 @@ def test_commits_newest_first_and_oldest_first(author: Author, chain: list[str])
         assert size == len(raw)
 
 
+def test_what_git_shows_of_a_lawful_commit_is_all_of_it(author: Author, chain: list[str], tmp_path: Path) -> None:
+    """With its message indented, whatever it holds that a log may, and whatever the user has configured."""
+    odd = "Straße \N{GRINNING FACE}  x\u00a0"
+    tip = author.decision(
+        *("garden", 12, chain[-1]),
+        payload={"alias": odd, "target": "s:P"},
+        subject=f'alias-set: "{odd}" -> s:P',
+        actor=odd.strip(),
+        document={"reason": "two\n\nlines  \n", "meta": {"k": " \\ \u007f "}},
+        trailers=b"\nSeq: 12\nLease: -; term=3\n",
+        headers=b"gpgsig -----BEGIN\n  x\n -----END\n",
+    )
+    author.git("config", "i18n.logOutputEncoding", "latin1")
+    author.git("config", "format.pretty", "oneline")
+    try:
+        found = list(gitread.shown(tip, env_of(author)))
+    finally:
+        author.git("config", "--unset", "i18n.logOutputEncoding")
+        author.git("config", "--unset", "format.pretty")
+    assert len(found) == 13
+    for oid, printed in zip([tip, *chain[::-1]], found, strict=True):
+        head, _, message = author.git("cat-file", "commit", oid).partition(b"\n\n")
+        indented = b"".join(b"    %b\n" % line for line in message.split(b"\n")[:-1])
+        assert printed == oid.encode() + b"\n" + head + b"\n\n" + indented
+
+
 def test_commits_that_are_too_large_are_passed_over(author: Author, chain: list[str]) -> None:
     large = author.decision("garden", 12, chain[-1], document={"reason": "x" * 5000})
     child = author.decision("garden", 13, large)
@@ -285,6 +318,9 @@ def test_a_history_that_git_cannot_walk(author: Author, chain: list[str]) -> Non
     orphan = author.decision("garden", 3, "1" * 40)
     with pytest.raises(GitFailed, match="rev-list"):
         list(commits(orphan, None, env_of(author)))
+    for missing in ("1" * 40, orphan):
+        with pytest.raises(GitFailed, match="rev-list"):
+            list(gitread.shown(missing, env_of(author)))
 
 
 def children() -> set[str]:

@@ -308,6 +308,16 @@ def test_another_attachment_under_the_same_id_is_another_decision(garden: Space)
         garden.append(OverlayCreated("o", "s:P", None, "two"), actor="alice", id=mine)
 
 
+def test_true_and_one_are_no_repetition() -> None:
+    """Python takes them for the same; in the log they are other bytes."""
+    with Journal.memory() as journal:
+        garden = journal.space("garden")
+        same = {"actor": "bot", "id": new_id(), "at": "2026-01-01T00:00:00.000000Z"}
+        garden.append("x-acme-tag", {"n": 1}, **same)  # type: ignore[arg-type]
+        with pytest.raises(IdConflict):
+            garden.append("x-acme-tag", {"n": True}, **same)  # type: ignore[arg-type]
+
+
 def test_a_batch_lands_whole_or_not_at_all(garden: Space) -> None:
     intents = [garden.intent(AliasSet(f"name{n}", "s:P"), actor="alice") for n in range(70)]
     landed = garden.append_many(intents)

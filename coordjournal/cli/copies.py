@@ -64,8 +64,8 @@ def sync(ctx: click.Context, app: App) -> None:
     """Fetch what is new from the remote, and send what waits here.
 
     What comes is checked and printed. If the remote has rewound or lost a log, or holds what breaks the law, nothing
-    is changed here. Then the outbox is sent, and a line says what became of each entry. With --json a line is a new
-    decision, or an entry of the outbox.
+    is changed here (`coordjournal rescue` is the way on from a log that went backwards). Then the outbox is sent, and a
+    line says what became of each entry. With --json a line is a new decision, or an entry of the outbox.
 
     The exit status is 3 if something still waits, and 1 if something was rejected.
     """
