@@ -210,7 +210,7 @@ def _max_utf8_bytes(_validator: Any, most: int, value: Any, _schema: Any) -> Ite
 
 def _unique_items(_validator: Any, wanted: bool, value: Any, _schema: Any) -> Iterator[ValidationError]:
     """``uniqueItems`` in one pass. jsonschema compares each item with each where they cannot be sorted: an array of
-    60 kB would keep the hook busy for most of a minute. Within the model the canonical bytes are the equality of JSON."""
+    53 kB kept the hook busy for 24 s. Within the model the canonical bytes are the equality of JSON."""
     if wanted and isinstance(value, list) and len(set(map(dumps, value))) < len(value):
         yield ValidationError("the same item stands twice")
 

@@ -8,3 +8,8 @@
 ``oracle`` is the law written down once more from docs/format.md, ``inputs`` makes the mutations, ``judges`` holds the
 package against the oracle, ``pushes`` does so with git between them, ``parsers`` is what atheris runs.
 """
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the helpers of the other tests

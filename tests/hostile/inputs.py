@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from random import Random
@@ -18,7 +18,11 @@ AT = 1_795_341_600
 
 # Pieces that mean something to git, to JSON, to a terminal, to a file system or to somebody's eyes.
 PIECES: list[bytes] = [
-    *(b"\0 \n \r \r\n \n\n \n\n\n \t \x1b[2J \x1b]0;x\x07 \x7f \xff \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80".split(b" ")),
+    *(
+        b"\0 \n \r \r\n \n\n \n\n\n \t \x1b[2J \x1b]0;x\x07 \x7f \xff \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80".split(
+            b" "
+        )
+    ),
     b" ",
     b"",
     b"\xef\xbb\xbf",
@@ -29,7 +33,11 @@ PIECES: list[bytes] = [
     "e\u0301".encode(),
     "\u0430lice".encode(),  # looks like alice
     "\U000e0041".encode(),
-    *(b'" \\ \\" \\u0000 \\ud800 \\ud83d\\ude00 \\u0041 \\/ {} [] {}{} , : null true NaN -Infinity 1.0 1e2 -0 01'.split(b" ")),
+    *(
+        b'" \\ \\" \\u0000 \\ud800 \\ud83d\\ude00 \\u0041 \\/ {} [] {}{} , : null true NaN -Infinity 1.0 1e2 -0 01'.split(
+            b" "
+        )
+    ),
     b"9007199254740992",
     b"9" * 400,
     b"1" * 5000,
@@ -66,8 +74,54 @@ PIECES: list[bytes] = [
 ]
 
 TEXTS: list[str] = [
-    *"a Home shardA:Index é e\u0301 ﬁ \u0430 Ａ İ ß 😀 \U000e0041 \ufeff \u200b \u202e \u2028 \x1b[2J \x9b2J \x7f".split(" "),
-    *". .. .lock a.lock - -- ~ ^ : ? * [ @{ \\ / // ../.. CON x;y <x> x> 'x \"x x, remote:".split(" "),
+    *[
+        "a",
+        "Home",
+        "shardA:Index",
+        "é",
+        "é",
+        "ﬁ",
+        "а",
+        "Ａ",
+        "İ",
+        "ß",
+        "😀",
+        "\U000e0041",
+        "\ufeff",
+        "\u200b",
+        "\u202e",
+        "\u2028",
+        "\x1b[2J",
+        "\x9b2J",
+        "\x7f",
+    ],
+    *[
+        ".",
+        "..",
+        ".lock",
+        "a.lock",
+        "-",
+        "--",
+        "~",
+        "^",
+        ":",
+        "?",
+        "*",
+        "[",
+        "@{",
+        "\\",
+        "/",
+        "//",
+        "../..",
+        "CON",
+        "x;y",
+        "<x>",
+        "x>",
+        "'x",
+        '"x',
+        "x,",
+        "remote:",
+    ],
     "",
     " ",
     " a",
@@ -93,7 +147,23 @@ TEXTS: list[str] = [
     "discarded",
     "null",
 ]
-SCALARS: list[Any] = [None, True, False, 0, 1, -1, 2, 300, 31_536_001, 2**53 - 1, -(2**53) + 1, 2**53, 10**30, 1.0, 1e300]
+SCALARS: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    300,
+    31_536_001,
+    2**53 - 1,
+    -(2**53) + 1,
+    2**53,
+    10**30,
+    1.0,
+    1e300,
+]
 
 
 @dataclass(frozen=True)
@@ -221,8 +291,8 @@ def dressed(rng: Random, step: Step) -> Step:
     actor, authored, subject = read.actor.encode(), str(read.authored).encode(), b""
     appender, appended, seq, lease = read.appender.encode(), read.appended, read.seq, read.lease
     email, zone, headers, tail, parent, line = b"", b"+0000", b"", b"", step.parent_oid, b""
-    space = step.space
-    match rng.randrange(14):
+    space, files = step.space, step.files
+    match rng.randrange(15):
         case 0 | 1 | 2 | 3:
             doc = altered(rng, doc)
         case 4:
@@ -251,29 +321,49 @@ def dressed(rng: Random, step: Step) -> Step:
             doc["space"] = rng.choice([space, space, doc["space"]])
         case 13:
             parent = rng.choice([None, "1" * 40, step.parent_oid])
+        case 14:
+            files = _measured_otherwise(rng, files or ())
     try:
         line = line or oracle.canonical(doc).encode("utf-8", "surrogatepass")
     except (TypeError, KeyError, AttributeError):
-        line = json.dumps(doc, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        line = json.dumps(doc, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+            "utf-8", "surrogatepass"
+        )
     try:
         subject = oracle.subject(oracle.decision(line))
         actor, authored = doc["actor"].encode(), str(oracle.seconds(doc["at"])).encode()
     except oracle.Fault:
         subject = read.subject
     if rng.randrange(20) == 0:
-        subject = rng.choice([subject + b".", subject[:-1], read.subject, b"", subject.upper(), shaken(rng, subject, lines())])
+        subject = rng.choice(
+            [subject + b".", subject[:-1], read.subject, b"", subject.upper(), shaken(rng, subject, lines())]
+        )
     if rng.randrange(40) == 0:
-        actor, authored = rng.choice([(b"mallory", authored), (actor, b"0"), (actor, b"253402300799"), (actor, b"0" + authored)])
+        actor, authored = rng.choice(
+            [(b"mallory", authored), (actor, b"0"), (actor, b"253402300799"), (actor, b"0" + authored)]
+        )
     raw = b"tree %b\n" % read.tree.encode() + (b"parent %b\n" % parent.encode() if parent else b"")
     raw += b"author %b <%b> %b %b\n" % (actor, email, authored, zone)
     raw += b"committer %b <%b> %d %b\n" % (appender, email, appended, zone) + headers
     raw += b"\n%b\n\n%b\n" % (subject, line)
     raw += b"" if seq is None else b"\nSeq: %d\n" % seq + (b"" if lease is None else b"Lease: %b\n" % lease.encode())
-    return Step(space, step.parent_oid, step.parent, (raw + tail)[:LARGEST], step.files)
+    return Step(space, step.parent_oid, step.parent, (raw + tail)[:LARGEST], files)
+
+
+def _measured_otherwise(rng: Random, files: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...] | None:
+    """Other files in the tree than are declared."""
+    usual = {"mode": "100644", "name": "body", "oid": "3" * 40, "size": 3, "sha256": "0" * 64}
+    if not files or rng.randrange(3) == 0:
+        return rng.choice([None, (), (usual,), (*files, usual), (*files, *files), files[:-1]])
+    key = rng.choice(["mode", "name", "size", "sha256"])
+    values = {"mode": ["100755", "120000", "160000", "40000"], "name": TEXTS, "size": [0, 1, 2**40], "sha256": [None]}
+    return ({**files[0], key: rng.choice(values[key])}, *files[1:])
 
 
 def _at(rng: Random, second: int) -> str:
-    second = rng.choice([second - 100, second + 60, second + 61, 0, oracle.LAST_SECOND, rng.randrange(oracle.LAST_SECOND)])
+    second = rng.choice(
+        [second - 100, second + 60, second + 61, 0, oracle.LAST_SECOND, rng.randrange(oracle.LAST_SECOND)]
+    )
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=min(second, oracle.LAST_SECOND))
     return f"{moment:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + f".{rng.choice(('000000', '999999', '0'))}Z"
 
@@ -287,7 +377,9 @@ def altered(rng: Random, doc: Any) -> Any:
         case 0 if path:
             return _without(doc, path)
         case 1 if path and isinstance(path[-1], str):
-            return _put(doc, (*path[:-1], rng.choice([*TEXTS, "alias", "v", "body", "reason", "meta", "source_rev"])), value)
+            return _put(
+                doc, (*path[:-1], rng.choice([*TEXTS, "alias", "v", "body", "reason", "meta", "source_rev"])), value
+            )
         case 2:
             return _put(doc, ("reason",), rng.choice(TEXTS))
         case _:
@@ -349,6 +441,13 @@ def a_commit(rng: Random) -> Step:
     return Step(step.space, step.parent_oid, step.parent, raw, step.files)
 
 
+def an_intent(rng: Random) -> Step:
+    """A commit without its trailers, mostly; its stamps carry no meaning then."""
+    step = a_commit(rng)
+    head, found, _ = step.raw.rpartition(b"\n\nSeq: ")
+    return replace(step, raw=head + b"\n") if found and rng.randrange(8) else step
+
+
 def a_line(rng: Random) -> bytes:
     line = rng.choice(lines())
     return shaken(rng, line, (rng.choice(lines()),))
@@ -368,10 +467,26 @@ def a_ref(rng: Random) -> bytes:
 
 
 def a_tree(rng: Random) -> bytes:
-    modes = (b"100644", b"100755", b"120000", b"40000", b"160000", b"0100644", b"100664", b"", b"-1", b"100644 ", b"9" * 50)
-    names = (b"body", b"", b".git", b"..", b"a/b", b"body ", b"\xff", b"\x1b[2J", "BODY".encode(), b".GIT", b"x" * 3000)
+    modes = (
+        b"100644",
+        b"100755",
+        b"120000",
+        b"40000",
+        b"160000",
+        b"0100644",
+        b"100664",
+        b"",
+        b"-1",
+        b"100644 ",
+        b"9" * 50,
+    )
+    names = (b"body", b"", b".git", b"..", b"a/b", b"body ", b"\xff", b"\x1b[2J", b"BODY", b".GIT", b"x" * 3000)
     entries = [
-        rng.choice((modes[0], rng.choice(modes))) + b" " + rng.choice((names[0], rng.choice(names))) + b"\0" + rng.randbytes(20)
+        rng.choice((modes[0], rng.choice(modes)))
+        + b" "
+        + rng.choice((names[0], rng.choice(names)))
+        + b"\0"
+        + rng.randbytes(20)
         for _ in range(rng.choice((0, 1, 1, 2, 3, 9, 40)))
     ]
     raw = b"".join(entries)
@@ -389,7 +504,9 @@ def a_conversation(rng: Random) -> bytes:
                 rng.choice(PIECES),
             ]
         )
-        out += rng.choice([b"%04x" % (len(payload[:65_516]) + 4), b"0000", b"0001", b"fff0", b"-001", b" 12 ", b"zzzz", b"00"])
+        out += rng.choice(
+            [b"%04x" % (len(payload[:65_516]) + 4), b"0000", b"0001", b"fff0", b"-001", b" 12 ", b"zzzz", b"00"]
+        )
         out += payload[:65_516]
     return out + rng.choice([b"0000", b"0000", b"", b"00"])
 
@@ -403,7 +520,8 @@ def updates(rng: Random) -> bytes:
 
 
 KINDS: tuple[tuple[str, int, Callable[[Random], Any]], ...] = (
-    ("commit", 60, a_commit),
+    ("commit", 50, a_commit),
+    ("intent", 10, an_intent),
     ("line", 14, a_line),
     ("ref", 10, a_ref),
     ("trailer", 6, a_trailer),

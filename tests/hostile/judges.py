@@ -16,9 +16,19 @@ from typing import Any
 
 import model
 
-from coordjournal import admission, attachments, canonical, commit, gitread, guard, law, plain, proc_receive, receive
+from coordjournal import (
+    admission,
+    attachments,
+    canonical,
+    commit,
+    guard,
+    law,
+    plain,
+    proc_receive,
+    receive,
+    trailer,
+)
 from coordjournal import refs as spellings
-from coordjournal import trailer
 from coordjournal.errors import GitFailed, Refused
 
 from . import inputs, oracle
@@ -115,6 +125,26 @@ def check_commit(step: inputs.Step) -> str:
     if is_plain(step, now):
         assert due in ("yes", "too-large"), f"plain, and the oracle says {due}"
         return "plain"
+    return verdict
+
+
+def check_intent(step: inputs.Step) -> str:
+    """The verdict on what is pushed to be sequenced, if it is the oracle's."""
+    now = inputs.AT + hash_of(step.raw) % 200 - 100
+    due = "yes"
+    try:
+        oracle.intent(step.space, step.raw, inputs.measured(step), now)
+    except oracle.Fault as fault:
+        due = fault.code
+    verdict = "yes"
+    try:
+        child = commit.parse("2" * 40, step.raw)
+        if child.files is None:
+            child.files = _files(step)
+        admission.check_intent(law.intent(step.space, child), now, _SETTINGS, _undeclared)
+    except Refused as refusal:
+        verdict = told(refusal)
+    assert verdict == due, f"the package says {verdict}, the oracle {due}"
     return verdict
 
 
@@ -299,6 +329,7 @@ def check_updates(raw: bytes) -> str:
 
 CHECKS: dict[str, Any] = {
     "commit": check_commit,
+    "intent": check_intent,
     "line": check_line,
     "trailer": check_trailer,
     "ref": check_ref,
