@@ -33,11 +33,8 @@ PIECES: list[bytes] = [
     "e\u0301".encode(),
     "\u0430lice".encode(),  # looks like alice
     "\U000e0041".encode(),
-    *(
-        b'" \\ \\" \\u0000 \\ud800 \\ud83d\\ude00 \\u0041 \\/ {} [] {}{} , : null true NaN -Infinity 1.0 1e2 -0 01'.split(
-            b" "
-        )
-    ),
+    *rb'" \ \" \u0000 \ud800 \ud83d\ude00 \u0041 \/ {} [] {}{} , : null true NaN -Infinity'.split(b" "),
+    *b"1.0 1e2 -0 01".split(b" "),
     b"9007199254740992",
     b"9" * 400,
     b"1" * 5000,

@@ -133,7 +133,8 @@ def campaign(count: int, seed: int, prefix: Path | None = None) -> str:
             met[stream(field, rng)] += 1
         rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     said = "".join(f"{times:>9,}  {what}\n" for what, times in sorted(met.items()))
-    return f"{said}{sum(met.values()):>9,} pushed of seed {seed} in {time.monotonic() - begun:.0f} s, nothing changed; {rss} MB at most"
+    took = time.monotonic() - begun
+    return f"{said}{met.total():>9,} pushed of seed {seed} in {took:.0f} s, nothing changed; {rss} MB at most"
 
 
 def batch(field: Field, rng: Random, count: int, met: Counter[str]) -> None:
