@@ -40,8 +40,9 @@ MOST_MEMORY = 400  # MB, of the largest process
 class Field:
     """A server that holds a log of two decisions under many names, and an author who knows them."""
 
-    def __init__(self, place: Path, prefix: Path | None = None, logs: int = BATCH) -> None:
-        self.server = Server(place / "server.git", prefix or make_prefix(place / "prefix"))
+    def __init__(self, place: Path, prefix: Path | None = None, logs: int = BATCH, sequencing: bool = False) -> None:
+        self.prefix = prefix or make_prefix(place / "prefix")
+        self.server = Server(place / "server.git", self.prefix, sequencing=sequencing)
         self.server.set("coordjournal.strict", "true")
         self.author = Author(place / "author.git")
         self.garden = self.author.chain("garden", 2)
@@ -121,7 +122,7 @@ class Field:
 
 
 def campaign(count: int, seed: int, prefix: Path | None = None) -> str:
-    """Pushes ``count`` mutated commits and a tenth as many mutated streams. What they met, in words."""
+    """Pushes ``count`` mutated commits, a fifth as many intents, a tenth as many streams. What they met, in words."""
     rng = Random(seed)
     met: Counter[str] = Counter()
     begun = time.monotonic()
@@ -131,6 +132,10 @@ def campaign(count: int, seed: int, prefix: Path | None = None) -> str:
             batch(field, rng, min(BATCH, count - at), met)
         for _ in range(count // 10):
             met[stream(field, rng)] += 1
+        (Path(place) / "sequencing").mkdir()
+        sequencing = Field(Path(place) / "sequencing", field.prefix, 1, sequencing=True)
+        for at in range(0, count // 5, BATCH):
+            met.update(intents(sequencing, rng, min(BATCH, count // 5 - at)))
         rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     said = "".join(f"{times:>9,}  {what}\n" for what, times in sorted(met.items()))
     took = time.monotonic() - begun
@@ -172,6 +177,38 @@ def batch(field: Field, rng: Random, count: int, met: Counter[str]) -> None:
         pack = field.author.pack(oid, *attached_to)
         field.refused([(field.garden[1], oid, f"refs/spaces/{step.space}")], pack)
         met["commit: refused, objects are missing"] += 1
+
+
+def intents(field: Field, rng: Random, count: int) -> Counter[str]:
+    """One push of mutated intents to be sequenced, each to a space of its own, to a server that sequences."""
+    now = int(time.time())
+    due: dict[str, str] = {}
+    commands = []
+    for number in range(count):
+        space = f"i{number}"
+        raw = decision(space, None)
+        step = inputs.Step(space, None, None, raw, ())
+        if number == 0:
+            raw = decision("elsewhere", None)  # whatever else: the push is refused
+        elif rng.randrange(3):
+            raw = inputs.shaken(rng, raw, (raw,))
+        else:
+            raw = inputs.dressed(rng, step).raw
+        if b"\nSeq: " in raw or b"\nparent " in raw or not raw.startswith(f"tree {EMPTY_TREE['sha1']}\n".encode()):
+            continue  # a stamped commit, or one of which objects are missing: that is for :func:`batch`
+        try:
+            if len(raw) > 65_536:
+                raise oracle.Fault("too-large")
+            oracle.intent(space, raw, None, now)
+            code = "yes"
+        except oracle.Fault as fault:
+            code = fault.code
+        due[f"refs/append/{space}"] = code
+        commands.append((ZERO["sha1"], field.author.object("commit", raw), f"refs/append/{space}"))
+    pushed = field.refused(commands, field.author.pack(*{oid for _, oid, _ in commands}, EMPTY_TREE["sha1"]))
+    codes = {one.ref: one.code for one in pushed.told}
+    assert {ref: codes.get(ref, "yes") for ref in due} == due
+    return Counter(f"intent: {code}" for code in due.values())
 
 
 def _lawful(step: inputs.Step) -> inputs.Step:
