@@ -157,10 +157,10 @@ def test_items_are_the_same_as_json_says() -> None:
 def test_what_one_push_adds_to_the_log_has_an_end(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Fields as long as a pusher likes, in the characters that take most room where they are escaped."""
     long = "\U000e0041" * 60_000
-    refusals = [Refused("seq", long, long, ref=f"refs/{long}", commit="1" * 40) for _ in range(guard.MOST_TOLD)]
+    refusals = [Refused("seq", long, long, ref=f"refs/{long}", commit="1" * 40) for _ in range(100)]
     guard.refuse(refusals, str(tmp_path), {"REMOTE_USER": long, "SSH_CONNECTION": long})
-    assert (tmp_path / guard.LOG).stat().st_size < guard.MOST_TOLD * 45_000
-    assert len(capfd.readouterr().err) < guard.MOST_TOLD * 4_000
+    assert (tmp_path / guard.LOG).stat().st_size < 100 * 45_000
+    assert len(capfd.readouterr().err) < 100 * 4_000
 
 
 def test_the_log_is_put_aside_before_it_is_too_large(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

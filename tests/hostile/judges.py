@@ -141,6 +141,7 @@ def check_intent(step: inputs.Step) -> str:
         child = commit.parse("2" * 40, step.raw)
         if child.files is None:
             child.files = _files(step)
+        admission.check_size(child, 0, _SETTINGS)
         admission.check_intent(law.intent(step.space, child), now, _SETTINGS, _undeclared)
     except Refused as refusal:
         verdict = told(refusal)

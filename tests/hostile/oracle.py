@@ -429,11 +429,13 @@ def seconds(at: str) -> int:
 
 
 def law(space: str, parent: Read | None, parent_oid: str | None, raw: bytes, files: Any) -> tuple[Read, dict[str, Any]]:
-    """The commit and its decision, if the law lets it follow. Raises Fault with the first rule that is broken.
+    """The commit and its decision, if the law and the limits let it follow. Raises Fault with the first rule that is
+    broken.
 
     ``files`` are (mode, name, size, sha256) of the entries of a tree that is not the empty one; None for no tree.
     """
     child = Read(raw)
+    within_limits(child, files)
     if child.parent != parent_oid:
         raise Fault("not-fast-forward")
     doc = decision(child.json)
@@ -453,6 +455,12 @@ def law(space: str, parent: Read | None, parent_oid: str | None, raw: bytes, fil
     return child, doc
 
 
+def within_limits(child: Read, files: Any) -> None:
+    """What the admission asks before rule 2: that no attachment is larger than 16 MiB. Raises Fault."""
+    if child.tree != EMPTY[40] and any(size > 16 * 2**20 for _, _, size, _ in files or ()):
+        raise Fault("too-large")
+
+
 def stamps(child: Read, doc: dict[str, Any], files: Any) -> None:
     """Rules 9 to 11. Raises Fault."""
     if (child.actor, child.authored) != (doc["actor"], seconds(doc["at"])):
@@ -470,6 +478,7 @@ def stamps(child: Read, doc: dict[str, Any], files: Any) -> None:
 def intent(space: str, raw: bytes, files: Any, now: int) -> None:
     """The law and the admission as far as they concern an intent. Raises Fault."""
     child = Read(raw)
+    within_limits(child, files)
     doc = decision(child.json)
     if doc["space"] != space:
         raise Fault("wrong-space")
