@@ -63,13 +63,18 @@ def judge(
             progress(judged)
 
     steps = _newest_first(new, size, old, env, objects, most, bounds, count)
+    child = None
     try:
         for parent, child, size in steps:
             step(parent, child, size)
             count()
-    except Refused:
+    except Refused as refusal:
         # Newest first is how git streams, and finds a break, but not the first one; the second walk stops there.
-        _upwards(step, old, new, env, objects, most)
+        try:
+            _upwards(step, old, new, env, objects, most)
+        except GitFailed:  # a commit is so malformed that git cannot walk across it: the break that was found stands
+            refusal.commit = refusal.commit or (child.oid if child else new)
+            raise refusal from None
         raise
     finally:
         steps.close()
@@ -163,11 +168,19 @@ def _taken(oid: str, size: int, objects: Objects, most: "int | None") -> Commit:
     if most is not None and size > most:
         objects.leave()
         return Commit.unread(oid)
-    return parse(oid, objects.take(size))
+    return _read(oid, objects.take(size))
 
 
 def _parsed(oid: str, size: int, raw: bytes, most: "int | None") -> Commit:
-    return Commit.unread(oid) if most is not None and size > most else parse(oid, raw)
+    return Commit.unread(oid) if most is not None and size > most else _read(oid, raw)
+
+
+def _read(oid: str, raw: bytes) -> Commit:
+    try:
+        return parse(oid, raw)
+    except Refused as refusal:
+        refusal.commit = oid
+        raise
 
 
 def _next(parent: "Commit | None") -> int:

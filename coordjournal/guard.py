@@ -24,6 +24,7 @@ LOG = "coordjournal/refusals.jsonl"  # in the repository; one JSON object a refu
 MOST_TOLD = 1000  # refused refs; there the judgement stops
 _LOG_BYTES = 16 * 1024 * 1024  # beyond this the log is put aside once, so that refusals never fill the disk
 _LONGEST = 1000  # characters of what is told and logged about one of them: a commit may hold names of any length
+_LONGEST_WHO = 200  # characters of each thing that the environment says about the pusher
 # What gitolite, web servers, sshd, GitLab, Gitea and GitHub say about who pushes.
 _WHO = (
     *("GL_USER", "REMOTE_USER", "REMOTE_ADDR", "SSH_CONNECTION"),
@@ -86,17 +87,17 @@ def extensions(env: "dict[str, str]", objects: Objects) -> "JudgeExtension":
     return judge_extension
 
 
-def refuse(refusals: "list[Refused]", git_dir: str, outer: "Mapping[str, str]") -> None:
-    """Tells the pusher about the refusals of one push, and logs them."""
+def refuse(refusals: "list[Refused]", git_dir: str, outer: "Mapping[str, str]", unseen: bool = False) -> None:
+    """Tells the pusher about the refusals of one push, and logs them. ``unseen``: other refs were not looked at."""
     incident = posix.urandom(5).hex()
     for refusal in refusals:
         refusal.incident = incident
-        refusal.place, refusal.what = _cut(refusal.place), _cut(refusal.what)
+        refusal.ref, refusal.place, refusal.what = _cut(refusal.ref), _cut(refusal.place), _cut(refusal.what)
     logged = _log([_entry(refusal) for refusal in refusals], git_dir, outer)
-    tell(explain(refusals, logged))
+    tell(explain(refusals, logged, unseen))
 
 
-def explain(refusals: "list[Refused]", logged: bool) -> str:
+def explain(refusals: "list[Refused]", logged: bool, unseen: bool = False) -> str:
     """What the pusher reads: which refs, commits and places, what was wrong, what to do."""
     from .text import printable
 
@@ -109,8 +110,8 @@ def explain(refusals: "list[Refused]", logged: bool) -> str:
         told.append(f"  {refusal.code}{place}: {printable(refusal.what)}")
         if refusal.remedy:
             told.append(f"  -> {printable(refusal.remedy)}")
-    if len(refusals) == MOST_TOLD:
-        told.append(f"\n  {MOST_TOLD} refs are refused; the others were not looked at")
+    if unseen:
+        told.append(f"\n  {len(refusals)} refs are refused; the others were not looked at")
     if not logged:
         told.append(f"\n  {_NOT_LOGGED}")
     return "\n".join(told) + "\n"
@@ -119,7 +120,7 @@ def explain(refusals: "list[Refused]", logged: bool) -> str:
 def undecided(error: BaseException) -> None:
     """Tells and logs why a push could not be judged."""
     what = str(error) if isinstance(error, CoordjournalError) else f"{type(error).__name__}: {error}"
-    what = ": ".join([*getattr(error, "__notes__", ()), what])
+    what = ": ".join(map(_cut, [*getattr(error, "__notes__", ()), what]))
     incident = posix.urandom(5).hex()
     logged = False
     try:
@@ -158,13 +159,13 @@ def _log(entries: "list[dict[str, Any]]", git_dir: str, outer: "Mapping[str, str
     import os
 
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    who = {"uid": os.getuid(), **{key: outer[key] for key in _WHO if key in outer}}
+    who = {"uid": os.getuid(), **{key: outer[key][:_LONGEST_WHO] for key in _WHO if key in outer}}
     data = "".join(json.dumps({"at": at, **entry, **who}) + "\n" for entry in entries).encode()
     path = f"{git_dir}/{LOG}"
     folder = os.path.dirname(path)
     try:
         os.makedirs(folder, exist_ok=True)
-        if os.path.exists(path) and os.stat(path).st_size > _LOG_BYTES:
+        if os.path.exists(path) and os.stat(path).st_size + len(data) > _LOG_BYTES:
             os.replace(path, path + ".1")
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         try:

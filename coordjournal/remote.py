@@ -127,7 +127,10 @@ class Remote:
             return True
         if _is_race(_status(done)):
             return False
-        raise self._declined(done)
+        error = self._declined(done)
+        if isinstance(error, Refused) and (error.code, error.place) == ("not-fast-forward", "ref"):
+            return False  # the hook has seen it before git did: git told this client that the log is at ``old``
+        raise error
 
     def submit(self, space: str, new: str, first: str | None = None) -> list[Went]:
         """Hands the commit ``new``, the last of a chain of intents or of stamped commits, to the sequencer there; where

@@ -366,14 +366,14 @@ def spoken(
 ) -> Pushed:
     """Speaks to ``git receive-pack`` as no git client does: (old, new, ref) as they are, and a pack of any content."""
     capabilities = f"\0report-status object-format={server.object_format}"
-    lines = b""
+    lines = []
     for old, new, ref in commands:
         line = f"{old} {new} {ref}{capabilities}".encode("utf-8", "surrogateescape")
-        lines += b"%04x" % (len(line) + 4) + line
+        lines.append(b"%04x" % (len(line) + 4) + line)
         capabilities = ""
     done = subprocess.run(
         ["git", "receive-pack", str(server.path)],
-        input=lines + b"0000" + pack,
+        input=b"".join([*lines, b"0000", pack]),
         capture_output=True,
         env={**_ENVIRONMENT, **(environment or {})},
         check=False,

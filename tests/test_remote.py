@@ -8,6 +8,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 import pytest
+from pushing import Author
 from support import decide, git, run
 
 from coordjournal import Journal, guard
@@ -156,6 +157,20 @@ def test_a_race_that_the_server_sees_is_a_lost_race(server: Path, client: Path) 
     hook(server, "pre-receive", f"unset GIT_QUARANTINE_PATH; git update-ref refs/spaces/garden {other}\n")
     assert not to(client, server).push("garden", None, decide(client))
     assert git(server, "rev-parse", "refs/spaces/garden") == other
+
+
+def test_a_race_that_our_hook_sees_is_a_lost_race(bare: Bare, tmp_path: Path) -> None:
+    """Of a long chain the hook asks where the log is, and finds that it has moved since the client was told."""
+    server, author = bare(), Author(tmp_path / "author.git")
+    other, chain = author.decision("garden", 0), author.chain("garden", 120)
+    author.git("update-ref", "refs/heads/other", other)
+    git(server, "fetch", "--quiet", str(author.path), "refs/heads/other")
+    (server / "hooks" / "pre-receive").rename(server / "hooks" / "ours")
+    move = f"(unset GIT_QUARANTINE_PATH; git update-ref refs/spaces/garden {other})\n"
+    hook(server, "pre-receive", f"{move}exec {server}/hooks/ours\n")
+    assert not to(author.path, server).push("garden", None, chain[-1])
+    assert git(server, "rev-parse", "refs/spaces/garden") == other
+    assert '"not-fast-forward"' in (server / guard.LOG).read_text()
 
 
 def test_nothing_but_the_log_is_pushed(server: Path, client: Path) -> None:
