@@ -379,10 +379,14 @@ def test_housekeeping_all_the_time_loses_nothing(cloned: Cloned, tmp_path: Path)
         number = 0
         while time.monotonic() < until or number < 3:
             number += 1
+            intents = made(place)
             try:
-                landed.extend(append(place, name=f"{place.name} {number}"))
-            except CoordjournalError as error:
-                failed.append(f"{place.name}: {error}")
+                landed.extend(append(place, *intents))
+            except (Queued, GitFailed) as error:
+                # A git that packs removes a folder of objects which another git has just found: that one fails (2.39).
+                if "unable to create temporary file" not in str(error):
+                    failed.append(f"{place.name}: {error}")
+                landed.extend(append(place, *intents))
 
     keepers = [threading.Thread(target=keep_house, args=(place,)) for place in (server, tmp_path / "alice")]
     places = (server, tmp_path / "alice", tmp_path / "bob")

@@ -1,6 +1,6 @@
 """The kill harness: enumerates the system calls that write, of every process of an operation, and kills at each.
 
-``python -m tests.faults`` runs all of it (an hour); ``tests/test_faults.py`` a sample. What is counted as one kill
+``python -m tests.faults`` runs all of it (hours); ``tests/test_faults.py`` a sample. What is counted as one kill
 point is one system call of one process: ``strace`` kills the process as it enters the call, which does not happen then.
 
     operations   what is done: an append by each way, a lease, a sync, an outbox sent, a projection, an installation
