@@ -42,7 +42,7 @@ def cold(bench: Bench) -> list[Row]:
     return [
         row(name, _HEADER, seconds["fold"], seconds["header"], 1.6),
         figure(f"peak memory of the {name}", peaks, "MiB"),
-        figure(f"cache on disk after the {name}", [kept / (1 << 20)], "MiB"),
+        figure(f"projection on disk after the {name}", [kept / (1 << 20)], "MiB"),
     ]
 
 

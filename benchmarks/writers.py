@@ -23,7 +23,6 @@ from .timing import Step
 # The pushes are counted by an audit hook of Python's: it sees each process that is started, however that is done.
 _LIBRARY = """
 import sys
-import dulwich.repo  # appends need it, and importing it is not what is measured
 from coordjournal import AliasSet, Journal
 
 clone, count = sys.argv[1], int(sys.argv[2])

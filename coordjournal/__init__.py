@@ -14,6 +14,7 @@ _HOME = {
     "feed": ("Change", "Checkpoint"),
     "whereabouts": ("Preview", "Whereabouts"),
     "lease": ("HeldLease",),
+    "rescue": ("Fate", "Rescue"),
     "trailer": ("Lease",),
     "decision": ("Attachment", "Decision", "Intent", "Landed"),
     "payload": (
@@ -99,6 +100,8 @@ if TYPE_CHECKING:
     from .payload import OverlayCreated as OverlayCreated
     from .payload import OverlayRevised as OverlayRevised
     from .payload import Payload as Payload
+    from .rescue import Fate as Fate
+    from .rescue import Rescue as Rescue
     from .space import Space as Space
     from .state import CoordinationState as CoordinationState
     from .state import ForkEdge as ForkEdge

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from . import inbox
 from .commit import Commit, build, subject
@@ -37,10 +37,11 @@ from .errors import (
 )
 from .index import VOID_REASONS
 from .locking import Lock
+from .log import garbage_collection_paused
 from .outbox import Entry, Outbox
 from .refs import INTENTS
 from .remote import NotSequencing
-from .stamp import Stamped, intent_tree, stamp
+from .stamp import WORTH, Made, Stamped, intent_tree, stamping, trees_of
 from .state import CoordinationState
 from .timestamp import seconds
 from .trailer import Lease, read
@@ -57,6 +58,7 @@ _BY_WHAT_IS_KNOWN = ("too-large", "undeclared-type", "read-only", "lease-held", 
 _MAY_CHANGE = ("read-only", "lease-held", "clock")  # codes of refusals that may be over tomorrow
 _NOT_FOR_EVER = (*_BY_WHAT_IS_KNOWN, *_MAY_CHANGE, "lease")  # what the server may judge otherwise than this clone
 _PERMANENT = (Refused, PreconditionFailed, WouldBeVoid, IdConflict)
+_MANY = 64  # decisions of a batch that is written while it is stamped
 FIRST_PAUSE = 0.01  # seconds before the second try of what lost a race; then twice as long each time
 LONGEST_PAUSE = 0.5
 
@@ -105,6 +107,8 @@ class Writer:
         self._store = space.journal.store
         self._appending = Lock()  # one append of this process at a time
         self.held: HeldLease | None = None
+        self._count = 0  # decisions that were stamped here
+        self._own: Commit | None = None  # the last commit of this object's own, which need not be read back
         self.unsure: Intent | None = None  # an acquisition of which it is not known whether it landed
 
     def way(self, precondition: bool = False) -> Way:
@@ -127,12 +131,12 @@ class Writer:
 
     def _append(self, intents: Sequence[Intent], ask: Ask, queue: bool) -> list[Landed]:
         outbox = self._journal.outbox
-        if outbox is None:
-            return self.land(intents, ask)
-        if ask.when is not None or not queue or self.held is not None:
+        if outbox is None or ask.when is not None or not queue or self.held is not None:
             try:
-                self._clear_the_way(outbox)
-                return self.land(intents, ask)
+                if outbox is not None:
+                    self._clear_the_way(outbox)
+                with garbage_collection_paused() if len(intents) >= _MANY else nullcontext():
+                    return self.land(intents, ask)
             except _Filed as filed:
                 raise Queued("inbox", tuple(intents), _WAITS) from filed
         done, new = self.known(self._space.newest(), intents, ask.same_at)
@@ -358,7 +362,7 @@ class Writer:
                 try:
                     self.check_asked(state, ask)
                     since = None if held is None else held.stamping()
-                    landed, stamped = self.stamped(state, new, ask.allow_void, held)
+                    landed, stamped = self.stamped(state, new, ask.allow_void, held, write=True)
                 except (Refused, PreconditionFailed, WouldBeVoid) as refusal:
                     # The remote may have said and done more since this clone has heard of it. A log never goes back.
                     beyond = ask.expect is not None and state.seq > ask.expect
@@ -367,12 +371,13 @@ class Writer:
                     asked_again = True
                     continue
                 try:
-                    moved = self._moved(state.commit, landed, stamped.objects)
+                    moved = self._moved(state.commit, landed[-1].commit, stamped.objects, landed[0].commit)
                 except Refused as refusal:
                     if refusal.code != "clock" or not _follows_an_expired_lease(state):
                         raise
                     too_early, moved = refusal, False  # by the server's clock it has not expired yet
                 if moved:
+                    self._own = stamped.commits[-1]
                     self._space.take_own(state, landed, landed[-1].commit)
                     if held is not None and since is not None:
                         held.renewed_by(read(landed[-1].lease), since)
@@ -381,6 +386,9 @@ class Writer:
             if time.monotonic() > until:
                 if too_early is not None:
                     raise too_early
+                if not overtaken:  # then perhaps by what this clone has not heard of yet
+                    self._journal.refresh(self._space.id)
+                    overtaken = self._store.tip(self._space.id) != state.commit
                 if not overtaken:
                     raise GitFailed(
                         f"for {ask.timeout:g} s the remote has not let the log of {self._space.id} move, though nobody "
@@ -422,19 +430,24 @@ class Writer:
         except CoordjournalError as error:
             raise RemoteUnreachable(f"what became of the push cannot be read: {error}") from error
 
-    def _moved(self, old: str | None, landed: Sequence[Landed], objects: Sequence[tuple[str, bytes]]) -> bool:
-        """Writes the objects and moves the log, here or at the remote, to the last of ``landed``; False if it is not at
-        ``old`` any more."""
-        new = landed[-1].commit
-        self._store.add(objects)
+    def advance(self, old: str | None, new: str) -> bool:
+        """As :meth:`coordjournal.Space.advance`."""
+        return self._moved(old, new, ())
+
+    def _moved(
+        self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]], first: str | None = None
+    ) -> bool:
+        """Writes the objects and moves the log, here or at the remote, to ``new``; False if it is not at ``old`` any
+        more. ``first`` is the commit that follows ``old``, where that is known."""
         remote = self._journal.remote
         if remote is None:
-            return self._store.move(self._space.id, old, new)
+            return self._store.append(self._space.id, old, new, objects)
+        self._store.add(objects)
         try:
             # A server that sequences compares and swaps under the space's lock: also where it hides refs/spaces from
             # pushes, and what is settled leaves the inbox in the same transaction.
             if self._journal.sequencing():
-                pushed = self._submitted(new, landed[0].commit if old else None)
+                pushed = self._submitted(new, first if old else None)
             else:
                 pushed = remote.push(self._space.id, old, new)
         except (RemoteUnreachable, GitFailed):
@@ -482,7 +495,7 @@ class Writer:
                 if why is not None:
                     raise _let_go(decision.id, why)
                 new[decision.id] = intent
-            elif (decision if same_at else replace(decision, at=other.at)).json() != other.json():
+            elif not _is_same(decision if same_at else replace(decision, at=other.at), other):
                 where = f"{self._space.id}@{first.seq}" if first else "the same batch"
                 raise IdConflict(f"another decision has the id {decision.id} already: {where}")
             elif first:
@@ -497,57 +510,79 @@ class Writer:
             raise PreconditionFailed(f"the precondition does not hold for {self._space.id}@{state.seq}")
 
     def stamped(
-        self, state: CoordinationState, intents: Sequence[Intent], allow_void: bool, held: HeldLease | None
+        self,
+        state: CoordinationState,
+        intents: Sequence[Intent],
+        allow_void: bool,
+        held: HeldLease | None,
+        write: bool = False,
     ) -> tuple[list[Landed], Stamped]:
-        """The intents at their places behind ``state``, under the lease ``held``. Raises Refused, LeaseLost."""
-        now = int(time.time())
+        """The intents at their places behind ``state``, under the lease ``held``. With ``write`` many are written while
+        they are stamped. Raises Refused, WouldBeVoid, LeaseLost; nothing is written then."""
         lease = None
         appender = self._journal.appender
         if held is not None:
             held.check()
             lease = state.lease
-            if lease is None or lease.token != held.token or not lease.in_force(max(now, state.appended or 0)):
+            now = max(int(time.time()), state.appended or 0)
+            if lease is None or lease.token != held.token or not lease.in_force(now):
                 raise held.lose("another has taken it over, or it has ended")
             appender = held.appender
-        stamped = self._stamp(self._space.commit(state.commit), intents, now, appender, lease)
-        return self._judged(state, stamped, allow_void), stamped
+        own = self._own
+        parent = own if own is not None and own.oid == state.commit else self._space.commit(state.commit)
+        return self._stamped(state, parent, intents, appender, lease, allow_void, write)
 
     def _check_intents(self, state: CoordinationState, intents: Sequence[Intent], allow_void: bool) -> None:
         """Whether intents would be taken in and have an effect, as far as this clone knows: the server asks again."""
         parent = self._space.commit(state.commit)
         if parent is not None:
             parent.lease = None  # whoever holds it: the server files them then
-        stamped = self._stamp(parent, intents, int(time.time()), self._journal.appender, None)
-        self._judged(state, stamped, allow_void)
+        self._stamped(state, parent, intents, self._journal.appender, None, allow_void, False)
 
-    def _stamp(
-        self, parent: Commit | None, intents: Sequence[Intent], now: int, who: str, held: Lease | None
-    ) -> Stamped:
-        return stamp(
-            self._space.id,
-            intents,
-            parent,
-            appender=who,
-            now=now,
-            name=self._store.name,
-            empty_tree=self._store.empty_tree,
-            settings=self._journal.settings(),
-            judge_extension=self._journal.judge_extension,
-            held=held,
-        )
+    def _stamped(
+        self,
+        state: CoordinationState,
+        parent: Commit | None,
+        intents: Sequence[Intent],
+        who: str,
+        held: Lease | None,
+        allow_void: bool,
+        write: bool,
+    ) -> tuple[list[Landed], Stamped]:
+        name = self._store.name
+        self._count += len(intents)
+        trees, attached = trees_of(intents, name, self._store.empty_tree)
+        landed: list[Landed] = []
+        commits: list[Commit] = []
 
-    def _judged(self, state: CoordinationState, stamped: Stamped, allow_void: bool) -> list[Landed]:
-        """What was stamped on ``state``, as it will have landed. Raises WouldBeVoid."""
-        landed = [
-            Landed(
-                *(state.seq + 1 + i, commit.oid, commit.appended, commit.appender),
-                *(Decision.from_json(doc), commit.lease),
-            )
-            for i, (commit, doc) in enumerate(zip(stamped.commits, stamped.docs, strict=True))
-        ]
-        if not allow_void:
-            self._check_effect(state, landed, stamped.docs)
-        return landed
+        def objects() -> Iterator[tuple[str, bytes]]:
+            yield from attached
+            for commit, decision, raw in stamping(
+                self._space.id,
+                intents,
+                trees,
+                parent,
+                appender=who,
+                now=int(time.time()),
+                name=name,
+                settings=self._journal.settings(),
+                judge_extension=self._journal.judge_extension,
+                held=held,
+                many=self._count >= WORTH,
+            ):
+                seq = state.seq + 1 + len(commits)
+                landed.append(Landed(seq, commit.oid, commit.appended, commit.appender, decision, commit.lease))
+                commits.append(commit)
+                yield "commit", raw
+            if not allow_void:
+                self._check_effect(state, landed)
+
+        if not write or len(intents) < _MANY:
+            left = list(objects())
+        else:
+            left = []
+            self._store.add(Made(len(attached) + len(intents), objects()))
+        return landed, Stamped(commits, left)
 
     def _written(self, intents: Sequence[Intent], base: str | None) -> list[str]:
         """Writes the commits of intents, one on the other, the first of them on ``base``."""
@@ -578,12 +613,10 @@ class Writer:
         self._store.add(objects)
         return commits
 
-    def _check_effect(
-        self, state: CoordinationState, landed: Sequence[Landed], docs: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def _check_effect(self, state: CoordinationState, landed: Sequence[Landed]) -> None:
         """Raises WouldBeVoid if one of the decisions would have no effect."""
         if len(landed) == 1:
-            reason = state.would_be_void(docs[0])
+            reason = state.would_be_void(landed[0].decision.json())
             what = "it"
         else:
             after = self.after(state, landed)
@@ -596,6 +629,14 @@ class Writer:
     def after(self, state: CoordinationState, landed: Sequence[Landed]) -> CoordinationState:
         """The state once ``landed`` has landed on ``state``."""
         return state.after(map(Landed.record, landed))
+
+
+def _is_same(one: Decision, other: Decision) -> bool:
+    """Whether two decisions have the same bytes; Python would take 1 and true for the same."""
+    try:
+        return one.line() == other.line()
+    except ValueError:
+        return False  # no JSON at all, so that it is none that has landed
 
 
 def _let_go(id: str, why: str) -> Refused:

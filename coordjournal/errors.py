@@ -90,23 +90,34 @@ class UnlawfulLog(CoordjournalError):
 
 
 class JournalRewound(CoordjournalError):
-    """A remote no longer has a decision that this clone has: it rewound, replaced or lost a log.
+    """A remote no longer has a decision that this clone has: it rewound, replaced or lost a log. Or the log here is no
+    longer the one that an object in this process, or a checkpoint, has seen.
 
-    Nothing local was changed. Attributes: ``space``; ``known`` and ``found``, the commits of the local and the remote
-    tip (``found`` is ``None`` where the remote has lost the log).
+    Nothing local was changed. The way forward is :meth:`coordjournal.Journal.rescue`, and for a checkpoint
+    :meth:`coordjournal.Journal.mended`.
+
+    Attributes:
+        space: which one.
+        known: the commit that was seen. found: the tip as it is now, ``None`` where there is no such log any more.
+        common: the last Seq that both logs have, -1 if they have nothing in common, ``None`` where that is not known.
     """
 
     code = "journal-rewound"
 
-    def __init__(self, space: str, known: str, found: "str | None") -> None:
+    def __init__(self, space: str, known: str, found: "str | None", common: "int | None" = None) -> None:
         now = f"is now at {found}, which does not contain it" if found else "has no log of this space any more"
+        both = ""
+        if found and common is not None:
+            both = f" (the last that both have is Seq {common})" if common >= 0 else " (they have nothing in common)"
         super().__init__(
-            f"the log of space {space!r} went backwards: this clone holds {known}, the remote {now}; "
-            "nothing was changed here. Ask the remote's administrator before you trust it again."
+            f"the log of space {space!r} went backwards: this clone holds {known}, the remote {now}{both}; nothing was "
+            "changed here. Ask the remote's administrator what happened; then, in this clone, `coordjournal rescue` "
+            "brings back what the remote has lost, and `coordjournal rescue --accept` gives it up"
         )
         self.space = space
         self.known = known
         self.found = found
+        self.common = common
 
 
 class PreconditionFailed(CoordjournalError):

@@ -46,10 +46,25 @@ def environment(git_dir: str, outer: "Mapping[str, str]", quarantine: bool = Fal
         "GIT_NO_LAZY_FETCH": "1",
         "LC_ALL": "C",
     }
-    if quarantine and "GIT_QUARANTINE_PATH" in outer:
-        env["GIT_OBJECT_DIRECTORY"] = outer["GIT_QUARANTINE_PATH"]
+    held_back = _held_back(git_dir, outer) if quarantine else ""
+    if held_back:
+        env["GIT_OBJECT_DIRECTORY"] = held_back
         env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = _last(outer.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", ""))
     return env
+
+
+def _held_back(git_dir: str, outer: "Mapping[str, str]") -> str:
+    """The directory of the objects that receive-pack holds back, ``""`` if there is none."""
+    if "GIT_QUARANTINE_PATH" in outer:
+        return outer["GIT_QUARANTINE_PATH"]
+    # GitLab's Gitaly runs hooks with a selection of git's variables, and this is all that it tells. git makes a
+    # quarantine inside the repository's own objects; what is elsewhere only the pusher's environment named.
+    named = outer.get("GIT_OBJECT_DIRECTORY", "")
+    try:
+        parent, objects = posix.stat(named.rpartition("/")[0]), posix.stat(f"{git_dir}/objects")
+    except OSError:
+        return ""
+    return named if (parent.st_dev, parent.st_ino) == (objects.st_dev, objects.st_ino) else ""
 
 
 def _last(paths: str) -> str:
@@ -193,8 +208,8 @@ class Objects:
 
         The content must be taken with :meth:`take`, :meth:`digest` or :meth:`leave` before the next question.
         """
-        if "\n" in name:
-            return None
+        if not name or "\n" in name:
+            return None  # no name of anything
         if self._asked != name:
             self.ask_ahead(name)
         self._asked = ""
@@ -346,6 +361,30 @@ def commits(
         lister.stop()
 
 
+def shown(tip: str, env: "dict[str, str]") -> "Generator[bytes, None, None]":
+    """The commits from ``tip`` down to the root, along first parents, as ``git rev-list --header`` prints them: name,
+    headers, and the message with each line indented by four spaces.
+
+    That is one git instead of two, and half of its time. But it is no commit any more: git trims the ends of lines and
+    drops blank ones. So it is for logs that the law has passed, whose messages have none of that.
+
+    Raises:
+        GitFailed: as :func:`commits`.
+    """
+    walk = ["rev-list", "--first-parent", "--header", "--encoding=UTF-8", tip]
+    child = Child(walk, {**env, "GIT_FLUSH": "0"})
+    try:
+        rest = b""
+        while piece := child.out.read(_CHUNK):
+            parts = (rest + piece).split(b"\0")
+            rest = parts.pop()
+            yield from parts
+        if child.wait() != 0 or rest:
+            raise child.failed()
+    finally:
+        child.stop()
+
+
 def ref(name: str, env: "dict[str, str]") -> "str | None":
     """The object that the ref of exactly this name holds, None if there is no such ref.
 
@@ -357,12 +396,12 @@ def ref(name: str, env: "dict[str, str]") -> "str | None":
     return answer if child.wait() == 0 and answer else None
 
 
-def ask_config(env: "dict[str, str]") -> Child:
+def ask_config(env: "dict[str, str]", keys: str = _OUR_KEYS) -> Child:
     """Starts git on the keys of the repository's own configuration that matter to coordjournal, for :func:`config`.
 
     What a pusher's own or the system's configuration says about coordjournal does not count.
     """
-    return Child(["config", "--local", "--includes", "-z", "--get-regexp", _OUR_KEYS], env)
+    return Child(["config", "--local", "--includes", "-z", "--get-regexp", keys], env)
 
 
 def config(asked: Child) -> "dict[str, str]":

@@ -25,7 +25,11 @@ MOST_TOLD = 1000  # refused refs; there the judgement stops
 _LOG_BYTES = 16 * 1024 * 1024  # beyond this the log is put aside once, so that refusals never fill the disk
 _LONGEST = 1000  # characters of what is told and logged about one of them: a commit may hold names of any length
 _LONGEST_WHO = 200  # characters of each thing that the environment says about the pusher
-_WHO = ("GL_USER", "REMOTE_USER", "REMOTE_ADDR", "SSH_CONNECTION")
+# What gitolite, web servers, sshd, GitLab, Gitea and GitHub say about who pushes.
+_WHO = (
+    *("GL_USER", "REMOTE_USER", "REMOTE_ADDR", "SSH_CONNECTION"),
+    *("GL_USERNAME", "GITEA_PUSHER_NAME", "GITHUB_USER_LOGIN", "GITHUB_USER_IP"),
+)
 _NOT_LOGGED = "(the refusal log of the server could not be written)"
 _SIGPIPE = 13
 _NO_INTERPRETER = 8  # errno ENOEXEC

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import CoordjournalError, GitFailed, JournalRewound, NotAJournal
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .memory import MemoryStore
     from .outbox import Outbox
     from .remote import Remote
+    from .rescue import Rescue
     from .schema import Extensions
     from .space import Space
     from .sync import Moved
@@ -64,6 +65,8 @@ class Journal:
         self._settings_as_of: object = None
         self._judge: Extensions | None = None
         self._sequencing_denied: str | None = None  # the descriptor of a server that does not do what it says
+        self._projections = "fold"
+        self._keeps_outbox = True
 
     # What follows is made when it is first asked for: a program that only reads needs neither, and importing them, and
     # looking for plug-ins, would be half of what it takes to start.
@@ -81,7 +84,7 @@ class Journal:
     @property
     def outbox(self) -> Outbox | None:
         """Where appends of a clone are stored until they have landed; None where the logs themselves are here."""
-        if self._outbox is None and self._remote is not None and isinstance(self.store, GitStore):
+        if self._outbox is None and self._keeps_outbox and self._remote and isinstance(self.store, GitStore):
             from .outbox import Outbox
 
             self._outbox = Outbox(os.path.join(self.store.git_dir, "coordjournal", "outbox"))
@@ -291,7 +294,7 @@ class Journal:
         ``checkpoint.after(change)`` is the checkpoint to keep once a change is dealt with.
 
         Raises:
-            JournalRewound: a commit of the checkpoint is not in its log any more.
+            JournalRewound: a commit of the checkpoint is not in its log any more; :meth:`mended` is a way forward.
         """
         seen = after.seen if after else {}
         tips = self.store.tips()
@@ -304,17 +307,86 @@ class Journal:
             if seen.get(space) != tip:
                 yield from self._between(space, seen.get(space), tip)
 
+    def rescue(
+        self,
+        spaces: Collection[str] | None = None,
+        *,
+        accept: bool = False,
+        dry_run: bool = False,
+        timeout: float = 30.0,
+        progress: Callable[[str, int], None] | None = None,
+        tell: Callable[[Rescue], None] | None = None,
+    ) -> list[Rescue]:
+        """The way forward from :class:`JournalRewound`: gives a remote that was lost, or restored from an old backup,
+        what this clone has and it has not, space by space.
+
+        Where the remote is merely behind, it gets the very commits. Where its log has gone on differently since, each
+        decision that only this clone has is appended to it again, with its own actor, time, id and content, at a new
+        place; then the log here becomes the remote's, and the old one is kept under a ref. As long as a decision could
+        not be appended, the log here stays as it is, and rescuing again goes on from there: nothing lands twice.
+
+        Args:
+            spaces: only these; by default all that have a log here.
+            accept: append nothing; take the log of the remote for the one here, whatever it has lost.
+            dry_run: only say what would be done.
+            timeout: how long to go on after lost races, in seconds.
+            progress: called now and then with what is being done and how far it is.
+            tell: called with what became of each space as soon as that is known.
+
+        Raises:
+            CoordjournalError: the logs themselves are here; or the server has no hooks yet.
+            Refused: ``read-only``: the server takes no decisions.
+            UnknownSpace: one of ``spaces`` has no log here.
+            RemoteUnreachable, Contention, GitFailed: as an append. What was done so far stays.
+        """
+        from .rescue import rescue
+
+        return rescue(
+            self,
+            self.spaces() if spaces is None else spaces,
+            accept=accept,
+            dry_run=dry_run,
+            timeout=timeout,
+            progress=progress,
+            tell=tell,
+        )
+
     def checkpoint(self) -> Checkpoint:
         """The checkpoint of a reader that has seen all that is here."""
         from .feed import Checkpoint
 
         return Checkpoint(self.store.tips())
 
+    def mended(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint for a reader whose log went backwards: where the commit that it has seen is no longer in the
+        log here, the last commit that both have, or nothing.
+
+        The feed then goes on behind that commit. What a rescue appended again comes again, under the id that the reader
+        knows and at another place; what was given up does not come, and is below ``refs/coordjournal-rescued/``.
+        """
+        from .feed import Checkpoint
+
+        tips = self.store.tips()
+        shared = {
+            space: self._shared(commit, tips[space]) for space, commit in checkpoint.seen.items() if space in tips
+        }
+        return Checkpoint({space: commit for space, commit in shared.items() if commit is not None})
+
+    def _shared(self, commit: str, tip: str) -> str | None:
+        """The last commit that is in the history of both; None also where ``commit`` is none that is here."""
+        found = self.store.object(commit, "commit")
+        return None if found is None or found[0] != commit else self.store.merge_base(commit, tip)
+
     def _between(self, space: str, old: str | None, new: str) -> Iterator[Change]:
         from . import log
         from .feed import Change
 
-        records = log.continuing(self._commits(space, old, new), old, space, new)
+        try:
+            records = log.continuing(self._commits(space, old, new), old, space, new)
+        except JournalRewound:
+            here = old is not None and self._shared(old, new) is not None
+            both = log.seq_both_have(self.store, old or "", new) if here else None
+            raise JournalRewound(space, old or "nothing", new, both) from None
         raw = self.store.object(new, "commit")
         assert raw is not None  # it was just read
         first = log.seq_of(raw[1]) - len(records) + 1
@@ -349,6 +421,18 @@ class Journal:
             if not read_back(self.store, self.remote, space, landed):
                 self._sync({space})
 
+    def aside(self, space: str) -> Journal:
+        """A journal of the same remote and of one space, which keeps what it fetches under refs of its own: a rescue
+        appends through it while the log here stays what it was. It has no outbox."""
+        from .rescue import prefix_aside
+
+        assert self.remote is not None and isinstance(self.store, GitStore)
+        store = GitStore(self.store.git_dir, prefix_aside(self.remote.name))
+        beside = Journal(store, self.remote, spaces=[space], appender=self._appender, extensions={})
+        beside._projections = "rescue"
+        beside._keeps_outbox = False
+        return beside
+
     def settings(self) -> Settings:
         """The limits to judge an append by: the repository's own, or those that the remote's descriptor tells."""
         with self._lock:
@@ -374,7 +458,7 @@ class Journal:
         from .sync import meta_ref
 
         assert self.remote is not None and isinstance(self.store, GitStore)
-        return self.store.resolve(meta_ref(self.remote.name))
+        return self.store.resolve(meta_ref(self.store.prefix))
 
     def judge_extension(self, kind: str, payload: Any) -> None:
         """Judges the payload of an extension by its declared schema.
@@ -389,7 +473,7 @@ class Journal:
         from .schema import Extensions  # jsonschema takes 120 ms to import, and only extensions need it here
         from .sync import meta_ref
 
-        ref = META if self.remote is None else meta_ref(self.remote.name)
+        ref = META if self.remote is None else meta_ref(self.store.prefix)
         with self._lock:
             if self._judge is None or kind not in self._judge.declared:  # it may have been declared since
                 if self.remote is not None and descriptor.read(self.store, ref) is None:
@@ -401,7 +485,7 @@ class Journal:
         """Where the projection of a space's log is kept; None in memory."""
         if not isinstance(self.store, GitStore):
             return None
-        return f"{self.store.git_dir}/coordjournal/fold/{encode_space(space)}.sqlite"
+        return f"{self.store.git_dir}/coordjournal/{self._projections}/{encode_space(space)}.sqlite"
 
     def _sync(self, wanted: Collection[str] | None) -> Sequence[Moved]:
         if self.remote is None:
@@ -421,7 +505,7 @@ class Journal:
         if self._remote is not None or not isinstance(self.store, GitStore):
             return None
         try:
-            found = os.stat(os.path.join(self.store.git_dir, "config"))
+            found = os.stat(f"{self.store.git_dir}/config")
         except OSError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
@@ -443,7 +527,7 @@ class Journal:
         from .admission import Settings
         from .sync import meta_ref
 
-        described = descriptor.read(self.store, meta_ref(self.remote.name))
+        described = descriptor.read(self.store, meta_ref(self.store.prefix))
         return Settings() if described is None else descriptor.settings_of(described)
 
 

@@ -58,6 +58,7 @@ class HeldLease:
     Attributes:
         holder: who holds it. appender: who commits what is appended under it: the committer of its acquisition.
         token, term, ttl: as the trailer says; ttl in seconds.
+        unreadable: what the last look at the inbox passed over because it is damaged there: id to what is wrong.
     """
 
     def __init__(self, space: Space, writer: Writer, lease: Lease, appender: str, since: float) -> None:
@@ -69,6 +70,7 @@ class HeldLease:
         self._space = space
         self._writer = writer
         self._pid = os.getpid()
+        self.unreadable: dict[str, str] = {}
         self._lost = ""
         self._stop = threading.Event()
         self._until = lease.until
@@ -259,6 +261,7 @@ class HeldLease:
     def served(self, decide: Decide | None = None) -> Iterator[Landed]:
         """As :meth:`serve_once`, each decision as soon as it has landed."""
         self.check()
+        self.unreadable.clear()
         waiting = self._space.inbox()
         state = self._space.newest()
         fresh = [item for item in waiting if not _is_settled(state, item)]
@@ -267,10 +270,12 @@ class HeldLease:
             batch = fresh[start : start + _AT_ONCE]
             try:
                 intents = inbox.contents(self._space.journal.store, self._space.journal.remote, batch)
-            except (GitFailed, RemoteUnreachable):
-                if set(batch).issubset(self._space.inbox()):
-                    raise
-                return  # somebody else under this lease has landed some of them, or it is over: the next look tells
+            except (GitFailed, RemoteUnreachable) as error:
+                if not set(batch).issubset(self._space.inbox()):
+                    return  # somebody else under this lease has landed some, or it is over: the next look tells
+                intents = self._readable(batch, error)
+                if not intents:
+                    continue
             try:
                 for landed in self._appended(intents, decide):
                     pushed = True
@@ -280,6 +285,19 @@ class HeldLease:
                     raise
                 break  # decided by a clock that is ahead of this one: its time will come, and those behind it wait
         self._leave(waiting, pushed)
+
+    def _readable(self, batch: list[Waiting], error: CoordjournalError) -> list[Intent]:
+        """What can be read of a batch that cannot be read as a whole. What is damaged waits on, and stops nobody behind
+        it. Raises ``error`` where the remote gives nothing of it: that may be the connection."""
+        found: list[Intent] = []
+        for item in batch:
+            try:
+                found += inbox.contents(self._space.journal.store, self._space.journal.remote, [item])
+            except (GitFailed, RemoteUnreachable) as fault:
+                self.unreadable[item.id] = str(fault)
+        if not found and isinstance(error, RemoteUnreachable):
+            raise error
+        return found
 
     def _appended(self, intents: list[Intent], decide: Decide | None) -> Iterator[Landed]:
         """Appends intents, all at once if nothing is said against any of them."""

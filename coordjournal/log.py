@@ -9,10 +9,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from .canonical import trusted
 from .decision import FORMAT, Decision, Landed
-from .errors import JournalRewound, Refused, UnlawfulLog, UnsupportedVersion
+from .errors import GitFailed, JournalRewound, Refused, UnlawfulLog, UnsupportedVersion
 from .index import Record
 
 
@@ -74,6 +75,23 @@ def continuing(commits: Iterable[tuple[str, bytes]], base: str | None, space: st
         raise JournalRewound(space, base or "nothing", tip)
     records.reverse()
     return records
+
+
+class _Store(Protocol):
+    def object(self, name: str, kind: str) -> tuple[str, bytes] | None: ...
+
+    def merge_base(self, one: str, other: str) -> str | None: ...
+
+
+def seq_both_have(store: _Store, one: str, other: str) -> int | None:
+    """The last Seq that two logs of a space have in common, by their tips; -1 where they have not even the first one,
+    None where that cannot be told, for commits are missing here or are no decisions."""
+    try:
+        shared = store.merge_base(one, other)
+        found = None if shared is None else store.object(shared, "commit")
+        return -1 if found is None else seq_of(found[1])
+    except (GitFailed, ValueError):
+        return None
 
 
 @contextmanager

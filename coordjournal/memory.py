@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .admission import Settings
 from .commit import EMPTY_TREE, parse
 from .errors import DecisionNotFound
 from .locking import Lock
 from .store import object_name
+
+if TYPE_CHECKING:
+    from .packing import Objects
 
 
 class MemoryStore:
@@ -50,6 +54,12 @@ class MemoryStore:
             at = parse(at, raw).parent
         yield from reversed(walked) if oldest_first else walked
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The last commit that is in the history of both; None if there is none. Raises KeyError for a commit that is
+        missing."""
+        mine = {oid for oid, _ in self.commits(one)}
+        return next((oid for oid, _ in self.commits(other) if oid in mine), None)
+
     def file(self, commit: str, name: str) -> bytes:
         """The content of the attachment ``name`` of a commit. Raises DecisionNotFound if it has none."""
         found = self.object(commit, "commit")
@@ -67,10 +77,15 @@ class MemoryStore:
         """The object name that git gives ``content``."""
         return object_name("sha1", kind, content)
 
-    def add(self, objects: Sequence[tuple[str, bytes]]) -> None:
+    def add(self, objects: Objects) -> None:
         """Keeps objects, each a kind and its content."""
         for kind, content in [("tree", b""), *objects]:
             self._content[self.name(kind, content)] = (kind, content)
+
+    def append(self, space: str, old: str | None, new: str, objects: Objects) -> bool:
+        """:meth:`add` and :meth:`move` in one."""
+        self.add(objects)
+        return self.move(space, old, new)
 
     def move(self, space: str, old: str | None, new: str, why: str = "append") -> bool:
         """Moves the tip of the log from ``old`` to ``new``; False if it was not at ``old`` any more."""

@@ -10,7 +10,8 @@ One folder, ``coordjournal/outbox`` in the repository, and these rules:
   the name of a new file was left by a process that died, and goes. Readers take no lock.
 - An entry leaves by :meth:`Outbox.done` alone. If a power cut undoes that, the entry is sent once more, which is
   harmless: its decisions keep their ids, and answer with where they landed.
-- What does not check is never sent, changed or removed, and stops nothing else: :meth:`Outbox.damaged` reports it.
+- What does not check is never sent or changed, and stops nothing else: :meth:`Outbox.damaged` reports it, for what was
+  handed over is missing somewhere. It stays until somebody has it set aside (:meth:`Outbox.set_aside`).
 - The files have the permissions that the umask gives, as all else in a clone: whoever may read its log may know what is
   about to stand there, and accounts that share a clone have a umask for that.
 
@@ -56,6 +57,7 @@ _FORMAT = _MAGIC + b"1 "
 _SUFFIX = ".entry"
 _COUNTER = "counter"
 _LOCKS = "locks"
+_ASIDE = "set-aside"
 _NEW = "new.tmp"
 _CHUNK = 1 << 20  # bytes to copy at a time
 _LONGEST_PAUSE = 0.05  # seconds between two looks at a lock
@@ -141,6 +143,11 @@ class Damaged:
     path: Path
     reason: str
 
+    @property
+    def number(self) -> int | None:
+        """The number of the entry that it was, None if it never was one."""
+        return _number(self.path.name)
+
     def json(self) -> dict[str, str]:
         """The file and the reason as a JSON object."""
         return {"path": str(self.path), "reason": self.reason}
@@ -193,7 +200,7 @@ class Outbox:
             number = _number(name)
             if number is not None:
                 numbers.append(number)
-            elif name not in (_COUNTER, _LOCKS, _NEW):
+            elif name not in (_COUNTER, _LOCKS, _NEW, _ASIDE):
                 damaged.append(Damaged(self.folder / name, "not a file of an outbox"))
         for number in sorted(numbers):
             path = self._path(number)
@@ -302,6 +309,23 @@ class Outbox:
             except FileNotFoundError:
                 return
             _sync_folder(self.folder)
+
+    def set_aside(self, damaged: Damaged) -> Path:
+        """Moves a damaged file out of the way, into the folder ``set-aside`` beside the entries; where it is now.
+
+        Raises GitFailed also if it is not there any more, or something has the place.
+        """
+        with self._changing(), _failing(self.folder):
+            folder = self.folder / _ASIDE
+            with suppress(FileExistsError):
+                os.mkdir(folder)
+            to = folder / damaged.path.name
+            if to.exists():  # numbers are given once; a name of somebody else's may come twice
+                raise GitFailed(f"{to} is there already")
+            os.rename(damaged.path, to)
+            for changed in (folder, self.folder):
+                _sync_folder(changed)
+        return to
 
     def _note(self, entry: Entry, state: State, commits: Sequence[str], refusal: Mapping[str, Any] | None) -> Entry:
         with self._changing():

@@ -6,7 +6,7 @@ Apart from :mod:`coordjournal.decision`, because a class takes half a millisecon
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 from unicodedata import normalize
 
@@ -17,18 +17,18 @@ from .value import Value
 class Payload(Value):
     """The base of the typed payloads: ``type`` is the decision type, ``json()`` the payload as JSON."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
     type: ClassVar[str]
 
     def json(self) -> dict[str, Json]:
         """The payload as a JSON object; absent optional fields are left out, ``null`` where the schema wants it."""
         out: dict[str, Json] = {}
-        for f in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
-            value = getattr(self, f.name)
-            if f.name == "body":
+        for name in self.__slots__:  # the fields of a dataclass with slots; fields() takes three times the time
+            value = getattr(self, name)
+            if name == "body":
                 out["body"] = value.json() if isinstance(value, Attachment) else Attachment.of(_bytes(value)).json()
-            elif value is not None or f.name == "base_rev":
-                out[f.name] = list(value) if isinstance(value, tuple) else value
+            elif value is not None or name == "base_rev":
+                out[name] = list(value) if isinstance(value, tuple) else value
         return out
 
     def files(self) -> dict[str, bytes]:

@@ -11,9 +11,9 @@ of their commits.
 
 Rows are only ever added, and every question says up to which Seq it asks, so that nobody is disturbed by a writer.
 
-- It is *built* from the newest commit down, for so git streams while it walks. What depends on older decisions (is the
-  id a repeated one? what does a revocation name?) is settled at the end. Tables are heaps until they are full, and
-  get their indexes then. The file is built under another name, synced, and renamed.
+- It is *built* from the newest commit down, for so git streams while it walks, and by the one git that walks anyway.
+  What depends on older decisions (is the id a repeated one? what does a revocation name?) is settled at the end. Tables
+  are heaps until they are full, and get their indexes then. The file is built under another name, synced, and renamed.
 - It is *extended* by what an index in memory has gathered, in one transaction.
 - Who writes holds the lock beside the file, and makes sure that the file is still the one it has opened. So no file is
   ever replaced under a writer, whose journal would then be taken for one of the new file.
@@ -96,7 +96,9 @@ class Commits(Protocol):
 
     def object(self, name: str, kind: str) -> tuple[str, bytes] | None: ...
 
-    def commits(self, tip: str, base: str | None = None) -> Iterator[tuple[str, bytes]]: ...
+    def commits(self, tip: str) -> Iterator[tuple[str, bytes]]: ...
+
+    def shown(self, tip: str) -> Iterator[bytes]: ...
 
 
 class Projection:
@@ -245,8 +247,10 @@ class Projection:
             f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384; {_TABLES} BEGIN;"
         )
         try:
-            self.count = _fill(connection, self._store.commits(self.tip), self.tip)
+            self.count = _fill(connection, self._store.shown(self.tip), self.tip)
         except (*_NOT_OF_THE_SCHEMAS, sqlite3.ProgrammingError, sqlite3.InterfaceError) as error:
+            for oid, raw in self._store.commits(self.tip):
+                log.record(oid, raw)  # says at which commit, and whether it is only too new for us
             refusal = Refused("schema", f"not the decisions of a lawful log ({error!r})", commit=self.tip)
             raise UnlawfulLog(refusal) from None
         connection.execute("INSERT INTO meta VALUES (?, ?, ?, ?)", (_LAYOUT, self._space, self.count, self.tip))
@@ -440,29 +444,31 @@ class Projection:
 # -- how it is filled ------------------------------------------------------------------------------------------------
 
 
-def _fill(connection: sqlite3.Connection, commits: Iterator[tuple[str, bytes]], tip: str) -> int:
-    """Fills the empty tables with a log whose commits come newest first; how many decisions that were.
+def _fill(connection: sqlite3.Connection, commits: Iterator[bytes], tip: str) -> int:
+    """Fills the empty tables with a log whose commits come newest first, as ``git rev-list --header`` prints them (the
+    law has passed them, so that the rest of the message is not needed); how many decisions that were.
 
     Raises:
-        UnlawfulLog, UnsupportedVersion: a commit is no decision commit.
-        AttributeError, LookupError, TypeError, ValueError: a decision is not of the schemas.
+        UnlawfulLog: the log does not begin with a root at Seq 0.
+        AttributeError, LookupError, TypeError, ValueError: a commit is no decision commit of this format.
     """
+    width = len(tip)
     seq: int | None = None
-    raw = b""
+    shown = b""
     prefixes = array("Q")  # the first half of each id, to find those that stand twice
     pending: dict[str, list[int]] = {}  # what is revoked, by the revocations met so far
     found: dict[str, tuple[int, str]] = {}  # of those: Seq and type of the first decision with that id, so far
     rows = _Rows()
     block = _Block()
-    for oid, raw in commits:  # one at a time: to do each step for many at once is slower, for they leave the cache
-        seq = log.seq_of(raw) if seq is None else seq - 1
-        line = raw.index(b"\n\n", raw.index(b"\n\n") + 2) + 2
-        doc = trusted(raw[line : raw.index(b"\n\n", line)])
+    for shown in commits:  # one at a time: to do each step for many at once is slower, for they leave the cache
+        seq = _seq_of(shown) if seq is None else seq - 1
+        line = shown.index(b"\n    {") + 5
+        doc = trusted(shown[line : shown.index(b"\n", line)])
         if doc["v"] != FORMAT:
-            log.record(oid, raw)  # raises
-        time = raw.index(b"> ", raw.index(b"\ncommitter ")) + 2
+            raise ValueError("of another format")
+        time = shown.index(b"> ", shown.index(b"\ncommitter ")) + 2
         id, kind, payload = doc["id"], doc["type"], doc["payload"]
-        block.take(oid, id, kind, int(raw[time : raw.index(b" ", time)]))
+        block.take(shown[:width].decode(), id, kind, int(shown[time : shown.index(b" ", time)]))
         if id in pending:
             found[id] = seq, kind
         if kind == "decision-revoked":
@@ -472,11 +478,15 @@ def _fill(connection: sqlite3.Connection, commits: Iterator[tuple[str, bytes]], 
         if seq % _BLOCK == 0:
             prefixes.extend(_prefixes(block.write(connection, seq, -1)))
             rows.write(connection)
-    if seq != 0 or log.parent_of(raw) is not None:
+    if seq != 0 or shown.split(b"\n", 3)[2].startswith(b"parent "):
         raise UnlawfulLog(Refused("seq", f"the log begins at Seq {seq}, and not with a root at 0", commit=tip))
     repeated = _repeated(connection, prefixes)
-    for table in _COLUMNS:
-        connection.executemany(f"DELETE FROM {table} WHERE seq = ?", ((seq,) for seq in repeated))
+    if repeated:  # each table is gone through once, for none has an index yet
+        connection.execute("CREATE TEMP TABLE repeated (seq INTEGER PRIMARY KEY)")
+        connection.executemany("INSERT INTO repeated VALUES (?)", ((seq,) for seq in repeated))
+        for table in _COLUMNS:
+            connection.execute(f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM repeated)")
+        connection.execute("DROP TABLE repeated")
     rows.rows["voids"] += [(seq, "repeated-id") for seq in repeated]
     for id, revocations in pending.items():
         for by in revocations:
@@ -484,6 +494,11 @@ def _fill(connection: sqlite3.Connection, commits: Iterator[tuple[str, bytes]], 
                 rows.take_revocation(by, *found.get(id, (None, "")))
     rows.write(connection)
     return len(prefixes)
+
+
+def _seq_of(shown: bytes) -> int:
+    at = shown.rindex(b"\n    Seq: ") + 10
+    return int(shown[at : shown.index(b"\n", at)])
 
 
 class _Block:

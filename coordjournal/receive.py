@@ -16,7 +16,7 @@ from .guard import MOST_TOLD, bounds, extensions, outer_environment, refuse, sta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import NoReturn
 
     from .admission import JudgeExtension, Settings
@@ -32,6 +32,10 @@ _BELIEVED = 100  # steps back from a new tip before the hook makes sure that the
 def main() -> "NoReturn":
     """Runs the hook and ends the process: status 0 lets the push in, 1 refuses it."""
     try:
+        # git starts a hook in the repository; a server that calls it from elsewhere (GitHub's) says where it is.
+        named = posix.environ.get(b"GIT_DIR", b"")
+        if named.startswith(b"/"):
+            posix.chdir(named)
         commands = sys.stdin.buffer.read()
         status = run(commands, posix.getcwd(), outer_environment())
         if status == 0:
@@ -56,6 +60,7 @@ def run(commands: bytes, git_dir: str, outer: "Mapping[str, str]") -> int:
                 unseen = not updates.ends_with(refusal.ref)
                 break
     if not refusals:
+        _unlock(updates, git_dir)
         return 0
     refuse(refusals, git_dir, outer, unseen)
     return 1
@@ -248,6 +253,17 @@ def _deleted(tip: "Commit | None") -> Refused:
         "nothing to do; a decision is taken back with a decision-revoked",
         seq=tip.seq if tip else None,
     )
+
+
+def _unlock(updates: "Iterable[tuple[str, str, str]]", git_dir: str) -> None:
+    """Removes the locks of logs that git is about to move, where a git that was killed has left them: git never does,
+    and every later push would fail. Only names that were judged to be a log's are paths to trust."""
+    for _, _, name in updates:
+        lock = f"{git_dir}/{name}.lock"
+        if name.startswith("refs/spaces/") and posix.access(lock, posix.F_OK):
+            from . import stale
+
+            stale.remove([lock])
 
 
 class _Updates:

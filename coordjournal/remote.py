@@ -26,6 +26,7 @@ _HERE = re.compile(r"cannot lock ref|update local ref|insufficient permission|No
 _SHALLOW = re.compile(r"^warning: rejected \S+ because shallow roots", re.MULTILINE)
 _TOLD = re.compile(r"^remote: {3}(?P<ref>\S+) commit (?P<commit>[0-9a-f]+) Seq (?P<seq>-|\d+)\s*$")
 _WHY = re.compile(r"^remote: {3}(?P<code>[a-z-]+)(?: at (?P<place>.*?))?: (?P<what>.*?)\s*$")
+_PASSWORD = re.compile(r"(?<!:):(?!//)[^/@]*@")  # in a URL; git does not repeat it either
 _REMEDY = re.compile(r"^remote: {3}-> (?P<remedy>.*?)\s*$")
 _UNDECIDED = "coordjournal cannot judge this push"  # what the hook says that did not die
 _INCIDENT = re.compile(r"^remote: coordjournal refused this push.*Incident (?P<incident>[0-9a-f]+)")
@@ -60,7 +61,7 @@ class Remote:
         """
         done = self._run("ls-remote", "--refs", "--", self.name, SPACES + "*", META)
         if done.returncode:
-            raise RemoteUnreachable(f"cannot read {self.name}: {_said(done)}")
+            raise RemoteUnreachable(f"cannot read {_PASSWORD.sub('@', self.name, 1)}: {_said(done)}")
         tips: dict[str, str] = {}
         descriptor = None
         for line in done.stdout.splitlines():
@@ -218,7 +219,7 @@ def _nothing_behind(first: str | None) -> Iterator[dict[str, str]]:
     push, that ``first`` is a root (``GIT_GRAFT_FILE``, git(1)): it walks no further; what it sends is ``first`` as it
     is, with its parent. A git that knows no grafts sends more, that is all.
     """
-    from tempfile import NamedTemporaryFile  # which only writers need, and have: dulwich imports it
+    from tempfile import NamedTemporaryFile  # which only writers need
 
     environment: dict[str, str] = {}
     with ExitStack() as stack:

@@ -18,7 +18,7 @@ This module is on the hook's hot path: it imports nothing heavy.
 import posix
 import time
 
-from . import chain, intents, law, packing, stale, trailer
+from . import chain, intents, law, ondisk, packing, stale, trailer
 from .commit import Commit, parse, subject
 from .errors import GitFailed, Refused, UnlawfulLog
 from .gitread import Child, Objects
@@ -30,7 +30,7 @@ from .turn import Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from .admission import JudgeExtension, Settings
@@ -60,13 +60,15 @@ class Plan:
 
     ``reports`` is the answer: what really moved, as far as the pusher is concerned. ``moves`` is the transaction and
     ``objects`` what has to be written before it. ``landed`` are ids and commits for the index, which then stands for
-    ``tip``; ``places`` says for people where each intent is.
+    ``tip``; ``commits`` are those that have to be on the disk, each with its tree and the files in it; ``places`` says
+    for people where each intent is.
     """
 
-    __slots__ = ("landed", "moves", "objects", "places", "reports", "tip")
+    __slots__ = ("commits", "landed", "moves", "objects", "places", "reports", "tip")
 
     def __init__(self, tip: "str | None") -> None:
         self.tip = tip
+        self.commits: list[tuple[str, str, Sequence[object]]] = []
         self.reports: list[Moved] = []
         self.moves: list[Moved] = []
         self.objects: list[tuple[str, bytes]] = []
@@ -165,6 +167,7 @@ def land(
                 break
         else:
             raise GitFailed(f"others moved the log {_TRIES} times meanwhile; push again")
+        _to_disk(server, plans)
         for space, plan in plans.items():
             if plan.tip is None:
                 continue
@@ -301,6 +304,7 @@ def _filed(
         if known is None:
             known = (f"{folder}{arrival:0{_ARRIVAL_DIGITS}}-{intent.id}", intent.commit.oid)
             plan.moves.append(Moved(known[0], None, known[1]))
+            plan.commits.append((known[1], intent.commit.tree, intent.commit.files or ()))
             arrival += 1
         plan.reports.append(Moved(known[0], None, known[1]))
         plan.places.append(f"{space} {intent.id} waits for {lease.holder!r}, who holds the lease, as {known[0]}")
@@ -329,6 +333,7 @@ def _stamped(
         if waits is not None and _commit(server, waits[1]).line != child.line:
             raise _conflict(intents.Intent(child, doc), waits[1])  # its author must not take this for the landing
         plan.landed.append((doc["id"], child.oid))
+        plan.commits.append((child.oid, child.tree, child.files or ()))
         settled.add(doc["id"])
         if doc["type"] == "intent-refused":
             plan.landed.append((refusal_key(doc["payload"]["decision"]), child.oid))
@@ -438,6 +443,7 @@ def _put(space: str, intent: "Intent", parent: "Commit | None", by: Appender, pl
         refusal.commit = commit.oid
         raise
     plan.objects.append(("commit", raw))
+    plan.commits.append((child.oid, commit.tree, commit.files or ()))
     plan.landed.append((intent.id, child.oid))
     if intent.doc["type"] == "intent-refused":
         plan.landed.append((refusal_key(intent.doc["payload"]["decision"]), child.oid))
@@ -553,6 +559,33 @@ def _transaction(moves: "list[Moved]", server: Server) -> bool:
         "git cannot move the refs: a lock was left behind less than a minute ago, the disk is full, or the hook "
         "reference-transaction of this repository is against it"
     )
+
+
+def _to_disk(server: Server, plans: "Mapping[str, Plan]") -> None:
+    """Brings to the disk where everything stands that the answer tells of, whoever has put it there."""
+    objects = []
+    for plan in plans.values():
+        for oid, tree, files in plan.commits:
+            objects.append(oid)
+            if files:  # attachments came with their tree; every other commit has the empty one
+                objects.append(tree)
+                found = server.objects.read(tree, "tree")
+                objects += _named_in(found[1], server.oid_length) if found else []
+    refs = {moved.ref: moved.old is None for plan in plans.values() for moved in (*plan.reports, *plan.moves)}
+    try:
+        ondisk.sync(server.git_dir, objects, refs)
+    except OSError as error:
+        raise GitFailed(f"it has landed, but the disk failed when it was to keep that: {error.strerror}") from None
+
+
+def _named_in(tree: bytes, oid_length: int) -> "list[str]":
+    """The objects that a tree names."""
+    found = []
+    while tree:
+        at = tree.index(0) + 1
+        found.append(tree[at : at + oid_length // 2].hex())
+        tree = tree[at + oid_length // 2 :]
+    return found
 
 
 def _unlock(moves: "list[Moved]", git_dir: str) -> None:

@@ -22,6 +22,7 @@ from .index import Index, Record
 from .locking import Lock
 from .refs import encode_space
 from .state import CoordinationState
+from .store import GitStore
 from .timestamp import seconds
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .lease import HeldLease
     from .payload import Payload
     from .projection import Projection
+    from .rescue import Rescue
     from .whereabouts import Preview, Whereabouts
 
 _PROJECTED = 256  # so many decisions are worth a write to the projection
@@ -299,6 +301,11 @@ class Space:
         """
         return self._writer.send(timeout)
 
+    def rescue(self, *, accept: bool = False, dry_run: bool = False, timeout: float = 30.0) -> Rescue:
+        """As :meth:`coordjournal.Journal.rescue`, for this space alone."""
+        [rescued] = self.journal.rescue([self.id], accept=accept, dry_run=dry_run, timeout=timeout)
+        return rescued
+
     def whereabouts(self, id: str) -> Whereabouts:
         """Where the decision with this id is: in the log, in the outbox of this clone, or in the inbox of the server,
         which is asked only where this clone does not know.
@@ -468,6 +475,24 @@ class Space:
         if self._tip != tip:
             raise JournalRewound(self.id, self._tip or "nothing", tip)
 
+    def advance(self, old: str | None, new: str) -> bool:
+        """Moves the log, here and at the remote, from ``old`` (None: there is none) on to ``new``, which is stamped
+        already; False if it is not at ``old`` any more. Raises Refused, RemoteUnreachable, GitFailed."""
+        return self._writer.advance(old, new)
+
+    def look_again(self) -> None:
+        """Forgets what was read of the log if the log here is another one by now: after a rescue, in this process or in
+        another. What was handed out stays as it is."""
+        with self._lock:
+            if self._tip is None:
+                return
+            try:
+                self.newest()
+            except JournalRewound:
+                if self._projection is not None:
+                    self._projection.drop()
+                self._start_over()
+
     def take_own(self, state: CoordinationState, landed: Sequence[Landed], tip: str) -> None:
         """Adds what just landed on ``state`` to the index, which need not be read back then."""
         with self._lock:
@@ -492,40 +517,42 @@ class Space:
 
     def _open_projection(self, tip: str) -> None:
         """Opens the projection, or builds it; a short log is read."""
-        path = self.journal.projection_path(self.id)
-        if path is None:
+        store, path = self._store, self.journal.projection_path(self.id)
+        if path is None or not isinstance(store, GitStore):
             return
         found = None
         if os.path.exists(path):
             from .projection import Projection  # imports sqlite3, which a short log does without
 
-            found = Projection.open(path, self.id, self._store)
+            found = Projection.open(path, self.id, store)
         if found is None:
-            newest = list(self._store.commits(tip, count=_PROJECTED))
+            newest = list(store.commits(tip, count=_PROJECTED))
             if log.parent_of(newest[-1][1]) is None:
                 newest.reverse()
                 self._grow([log.record(oid, raw) for oid, raw in newest], tip)
                 return
             from .projection import Projection
 
-            found = Projection.build(path, self.id, self._store, tip)
+            found = Projection.build(path, self.id, store, tip)
         self._stand_on(found)
 
     def _project(self) -> None:
         """Puts what the index has gathered in memory into the projection, once that is worth a write."""
-        path = self.journal.projection_path(self.id)
-        if path is None or self._tip is None or len(self._index) - self._kept < _PROJECTED:
+        store, path = self._store, self.journal.projection_path(self.id)
+        if path is None or not isinstance(store, GitStore) or self._tip is None:
+            return
+        if len(self._index) - self._kept < _PROJECTED:
             return
         from .projection import Projection
 
         self._kept = len(self._index)  # whether that works or not
         known = self._projection
         if known is None:
-            self._stand_on(Projection.build(path, self.id, self._store, self._tip))
+            self._stand_on(Projection.build(path, self.id, store, self._tip))
         elif known.extend(self._index):
             self._stand_on(known)
         else:
-            self._take_over(Projection.open(path, self.id, self._store), known)
+            self._take_over(Projection.open(path, self.id, store), known)
 
     def _take_over(self, found: Projection | None, known: Projection) -> None:
         """Stands on a projection that another process has extended or made meanwhile, if it is of this log."""

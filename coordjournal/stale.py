@@ -1,7 +1,7 @@
 """Locks of git's (``<file>.lock``) that were left behind by a process that was killed.
 
-git and dulwich hold one for milliseconds. Whoever is killed meanwhile leaves it behind, and it would stop everybody who
-wants to write that file, for ever. This module is on the hook's hot path: it imports nothing heavy.
+git, and an embedded append, hold one for milliseconds. Whoever is killed meanwhile leaves it behind, and it would stop
+everybody who wants to write that file, for ever. This module is on the path of the hooks: it imports nothing heavy.
 """
 
 import posix

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +34,11 @@ class Moved:
     new: str
 
 
-def meta_ref(remote: str) -> str:
-    """Where a clone keeps the descriptor of its remote."""
-    return f"refs/coordjournal-meta/{remote}"
+def meta_ref(prefix: str) -> str:
+    """Where a repository whose logs are below ``prefix`` (``refs/coordjournal/origin/``) keeps the descriptor of its
+    remote (``refs/coordjournal-meta/origin``)."""
+    _, family, remote = prefix.removesuffix("/").split("/", 2)
+    return f"refs/{family}-meta/{remote}"
 
 
 def sync(store: GitStore, remote: Remote, wanted: Collection[str] | None = None) -> list[Moved]:
@@ -49,7 +51,7 @@ def sync(store: GitStore, remote: Remote, wanted: Collection[str] | None = None)
         UnsupportedVersion: a new decision there is of a later format.
         GitFailed: the clone cannot be written.
     """
-    with _one_at_a_time(Path(store.git_dir)):
+    with alone(store, "sync.lock"):
         while True:
             try:
                 moved = _attempt(store, remote, wanted)
@@ -68,7 +70,7 @@ def read_back(store: GitStore, remote: Remote, space: str, new: str) -> bool:
         UnsupportedVersion: a new decision there is of a later format.
         GitFailed: the clone cannot be written.
     """
-    with _one_at_a_time(Path(store.git_dir)):
+    with alone(store, "sync.lock"):
         old = store.tip(space)
         if old == new:
             return True
@@ -88,12 +90,12 @@ def _attempt(store: GitStore, remote: Remote, wanted: Collection[str] | None) ->
     there, descriptor = remote.tips()
     for space, tip in here.items():
         if space not in there and (wanted is None or space in wanted):
-            raise JournalRewound(space, tip, None)
+            raise JournalRewound(space, tip, None, -1)
     new = [
         space for space, tip in there.items() if here.get(space) != tip and (wanted is None or space in wanted)
     ]
     refs = {SPACES + encode_space(space): _SPACES + encode_space(space) for space in new}
-    if descriptor is not None and descriptor != store.resolve(meta_ref(remote.name)):
+    if descriptor is not None and descriptor != store.resolve(meta_ref(store.prefix)):
         refs[META] = _META
     if not refs:
         return []
@@ -102,7 +104,7 @@ def _attempt(store: GitStore, remote: Remote, wanted: Collection[str] | None) ->
     moved = [_checked(store, space, here.get(space), incoming[_SPACES + encode_space(space)]) for space in new]
     moved = [move for move in moved if move.old != move.new]
     try:
-        _move(store, remote, moved, incoming.get(_META))
+        _move(store, moved, incoming.get(_META))
     except GitFailed:
         now = store.tips()
         if any(now.get(move.space) != move.old for move in moved):
@@ -115,26 +117,40 @@ def _checked(store: GitStore, space: str, old: str | None, new: str) -> Moved:
     """The move of one log, once the law has passed every step of it."""
     if new != old:
         try:
-            verify.check(store, space, new, old)
-        except Refused as refusal:
-            if old is not None and refusal.code == "not-fast-forward":
-                raise JournalRewound(space, old, new) from None
-            refusal.ref = SPACES + encode_space(space)
-            found = store.object(refusal.commit, "commit") if refusal.place == "v" else None
-            if found is not None:
-                with suppress(UnlawfulLog):
-                    log.record(*found)  # raises UnsupportedVersion if it is only too new for us
-            raise UnlawfulLog(refusal) from None
+            judge(store, space, new, old)
+        except UnlawfulLog as error:
+            if old is not None and error.refusal.code == "not-fast-forward":
+                raise JournalRewound(space, old, new, log.seq_both_have(store, old, new)) from None
+            raise
     return Moved(space, old, new)
 
 
-def _move(store: GitStore, remote: Remote, moved: list[Moved], descriptor: str | None) -> None:
+def judge(
+    store: GitStore, space: str, new: str, base: str | None, progress: Callable[[int], None] | None = None
+) -> None:
+    """Asks the law about what was fetched of a log, from behind ``base`` (None: from its root) to ``new``.
+
+    Raises:
+        UnlawfulLog: it breaks the law there. UnsupportedVersion: it is of a later format.
+    """
+    try:
+        verify.check(store, space, new, base, progress)
+    except Refused as refusal:
+        refusal.ref = SPACES + encode_space(space)
+        found = store.object(refusal.commit, "commit") if refusal.place == "v" else None
+        if found is not None:
+            with suppress(UnlawfulLog):
+                log.record(*found)  # raises UnsupportedVersion if it is only too new for us
+        raise UnlawfulLog(refusal) from None
+
+
+def _move(store: GitStore, moved: list[Moved], descriptor: str | None) -> None:
     lines = [
         f"update {store.prefix}{encode_space(move.space)} {move.new} {move.old or '0' * len(move.new)}"
         for move in moved
     ]
     if descriptor is not None:
-        lines.append(f"update {meta_ref(remote.name)} {descriptor}")
+        lines.append(f"update {meta_ref(store.prefix)} {descriptor}")
     store.update_refs(lines, "sync")
 
 
@@ -144,14 +160,14 @@ def _forget(store: GitStore) -> None:
 
 
 @contextmanager
-def _one_at_a_time(git_dir: Path) -> Iterator[None]:
-    """One sync a clone: the others wait. The lock goes with the process that holds it."""
-    folder = git_dir / "coordjournal"
+def alone(store: GitStore, name: str) -> Iterator[None]:
+    """One sync a clone, say: the others wait for the lock ``name``. It goes with the process that holds it."""
+    folder = Path(store.git_dir) / "coordjournal"
     try:
         folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder / "sync.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise GitFailed(f"cannot write to {git_dir}: {error.strerror}") from None
+        raise GitFailed(f"cannot write to {store.git_dir}: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -53,12 +53,13 @@ def repository(
     """Checks every log of a repository (or only those of ``spaces``), one verdict each.
 
     A ref that spells no space is a break too, and so is a log that cannot be read, with the code ``unreadable``: where
-    objects are missing or damaged nothing can be said about the law.
+    objects are missing or damaged, or the ref itself is (``tip`` is ``""`` then), nothing can be said about the law.
 
     Raises:
         GitFailed: git cannot even list the logs.
     """
-    for ref, tip in store.refs(store.prefix):
+    broken = [(ref, "") for ref in store.unlisted()]
+    for ref, tip in sorted([*broken, *store.refs(store.prefix)]):
         try:
             space = decode_space(ref.removeprefix(store.prefix))
         except ValueError as error:
@@ -66,6 +67,9 @@ def repository(
                 yield Verdict(ref, None, tip, 0, Refused("bad-ref", str(error), ref=ref, commit=tip))
             continue
         if spaces is not None and space not in spaces:
+            continue
+        if not tip:
+            yield Verdict(ref, space, tip, 0, Refused("unreadable", "git cannot read the file of this ref", ref=ref))
             continue
         try:
             told = None if progress is None else _about(progress, space)

@@ -6,15 +6,15 @@ port is raced for and nothing has to be waited for.
 
 from __future__ import annotations
 
-import getpass
 import http.server
 import os
 import shutil
 import socketserver
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +24,44 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def git_daemon(base: Path) -> Iterator[str]:
-    """A git daemon for the repositories below ``base``, with pushes allowed; its URL, without a last slash."""
-    require(_git_has("git-daemon"), "git daemon")
-    words = ["git", "daemon", "--inetd", f"--base-path={base}", "--export-all", "--enable=receive-pack"]
-    with _inetd(words) as port:
+def git_daemon(base: Path, *settings: str) -> Iterator[str]:
+    """A git daemon for the repositories below ``base``, with pushes allowed; its URL, without a last slash.
+    ``settings`` (``key=value``) are git's for whatever it starts."""
+    require(exec_path("git-daemon"), "git daemon")
+    words = ["git", *(word for setting in settings for word in ("-c", setting)), "daemon", "--inetd"]
+    with _inetd([*words, f"--base-path={base}", "--export-all", "--enable=receive-pack"]) as port:
         yield f"git://{HOST}:{port}"
 
 
+@dataclass(frozen=True)
+class SshLogin:
+    """Where ssh goes for a name of a host, as whom, and with which key."""
+
+    port: int
+    account: str
+    key: Path
+
+
+def make_key(path: Path) -> None:
+    """Makes a pair of ssh keys, ``path`` and ``path``.pub."""
+    require(shutil.which("ssh-keygen"), "ssh-keygen")
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", path)
+
+
 @contextmanager
-def ssh_server(base: Path, place: Path) -> Iterator[tuple[str, str]]:
-    """An sshd that lets the present user in, with keys made for it in ``place``: the URL of ``base``, without a last
-    slash, and the value of GIT_SSH_COMMAND that goes there."""
-    sshd = shutil.which("sshd", path=os.environ["PATH"] + os.pathsep + "/usr/sbin")
-    require(sshd and shutil.which("ssh") and shutil.which("ssh-keygen"), "an OpenSSH server and client")
-    assert sshd
+def sshd(place: Path, authorized_keys: str | Path, *, umask: int = -1) -> Iterator[int]:
+    """An sshd with a host key of its own in ``place``; the port. ``authorized_keys`` is as in sshd_config(5), ``umask``
+    that of whatever it starts (-1: that of this process)."""
+    program = shutil.which("sshd", path=os.environ["PATH"] + os.pathsep + "/usr/sbin")
+    require(program and shutil.which("ssh"), "an OpenSSH server and client")
+    assert program
     if os.geteuid() == 0:
         os.makedirs("/run/sshd", 0o755, exist_ok=True)  # sshd demands it, and the system makes it at boot
-    place.mkdir()
-    for key in ("host", "user"):
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", place / key)
-    shutil.copy(place / "user.pub", place / "authorized_keys")
+    if not (place / "host").exists():
+        make_key(place / "host")
     settings = {
         "HostKey": place / "host",
-        "AuthorizedKeysFile": place / "authorized_keys",
+        "AuthorizedKeysFile": authorized_keys,
         "StrictModes": "no",
         "UsePAM": "no",
         "PasswordAuthentication": "no",
@@ -60,20 +74,30 @@ def ssh_server(base: Path, place: Path) -> Iterator[tuple[str, str]]:
         "PrintLastLog": "no",
     }
     (place / "sshd_config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
-    with _inetd([sshd, "-i", "-f", str(place / "sshd_config")]) as port:
-        host_key = " ".join((place / "host.pub").read_text().split()[:2])
-        (place / "known_hosts").write_text(f"[{HOST}]:{port} {host_key}\n")
-        options = {
-            "UserKnownHostsFile": place / "known_hosts",
-            "GlobalKnownHostsFile": "none",
-            "IdentitiesOnly": "yes",
-            "IdentityAgent": "none",
-            "BatchMode": "yes",
-            "GSSAPIAuthentication": "no",
-            "KexAlgorithms": "curve25519-sha256",  # half the time of the default one
-        }
-        command = f"ssh -F none -i {place / 'user'} " + " ".join(f"-o {key}={value}" for key, value in options.items())
-        yield f"ssh://{getpass.getuser()}@{HOST}:{port}{base}", command
+    with _inetd([program, "-i", "-f", str(place / "sshd_config")], umask) as port:
+        yield port
+
+
+def ssh_command(place: Path, hosts: Mapping[str, SshLogin]) -> str:
+    """The value of GIT_SSH_COMMAND that goes to servers with the host key of ``place``, under the names given here."""
+    host_key = " ".join((place / "host.pub").read_text().split()[:2])
+    (place / "known_hosts").write_text(f"* {host_key}\n")
+    common = {
+        "HostName": HOST,
+        "UserKnownHostsFile": place / "known_hosts",
+        "GlobalKnownHostsFile": "none",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "BatchMode": "yes",
+        "GSSAPIAuthentication": "no",
+        "KexAlgorithms": "curve25519-sha256",  # half the time of the default one
+    }
+    config = ""
+    for name, login in hosts.items():
+        own = {"Port": login.port, "User": login.account, "IdentityFile": login.key}
+        config += f"Host {name}\n" + "".join(f"  {key} {value}\n" for key, value in {**own, **common}.items())
+    (place / "ssh_config").write_text(config)
+    return f"ssh -F {place / 'ssh_config'}"
 
 
 class HttpServer:
@@ -87,7 +111,7 @@ class HttpServer:
 @contextmanager
 def http_server(base: Path) -> Iterator[HttpServer]:
     """``git http-backend`` behind a small web server, for the repositories below ``base``; everybody may push."""
-    require(_git_has("git-http-backend") and _git_has("git-remote-http"), "git's smart HTTP server and client")
+    require(exec_path("git-http-backend") and exec_path("git-remote-http"), "git's smart HTTP server and client")
     with _listening(http.server.ThreadingHTTPServer((HOST, 0), _Backend)) as server:
         told = HttpServer(f"http://{HOST}:{server.server_address[1]}")
         server.base, server.told = base, told  # type: ignore[attr-defined]
@@ -151,12 +175,13 @@ class _Backend(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _inetd(words: Sequence[str]) -> Iterator[int]:
+def _inetd(words: Sequence[str], umask: int = -1) -> Iterator[int]:
     """Starts a program for each connection, the connection being its input and output; the port."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            subprocess.run(words, stdin=self.request, stdout=self.request, stderr=subprocess.DEVNULL, check=False)
+            streams = {"stdin": self.request, "stdout": self.request, "stderr": subprocess.DEVNULL}
+            subprocess.run(words, check=False, umask=umask, **streams)
 
     with _listening(socketserver.ThreadingTCPServer((HOST, 0), Handler)) as server:
         yield server.server_address[1]
@@ -174,5 +199,6 @@ def _listening(server: Any) -> Iterator[Any]:
         server.server_close()
 
 
-def _git_has(program: str) -> bool:
-    return os.access(os.path.join(run("git", "--exec-path").stdout.strip(), program), os.X_OK)
+def exec_path(program: str) -> str | None:
+    """Where git has one of its own programs, None if it has it not."""
+    return shutil.which(program, path=run("git", "--exec-path").stdout.strip())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -81,6 +82,25 @@ def decide(
         tree, parent, "alice", now, "alice", now, commit.subject("alias-set", payload), canonical.dumps(doc), seq
     )
     return git(git_dir, "hash-object", "-t", "commit", "-w", "--stdin", stdin=raw)
+
+
+def together(*works: Callable[[], object]) -> None:
+    """Does things at once, each in a thread of its own, and raises what one of them raised."""
+    failed: list[BaseException] = []
+
+    def guarded(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def snapshot(top: str | Path) -> dict[str, tuple[int, bytes]]:

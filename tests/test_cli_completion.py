@@ -42,7 +42,7 @@ def complete(repo, monkeypatch):
 
 
 def test_commands_and_options(complete):
-    assert complete("re") == ["revoke", "resolve"]
+    assert complete("re") == ["rescue", "revoke", "resolve"]
     assert complete("alias", "") == ["clear", "set"]
     assert "--dry-run" in complete("alias", "set", "--d")
     assert complete("why", "garden", "x", "--about", "can") == ["canonical"]

@@ -49,7 +49,7 @@ def page():
 
 def test_all_commands_of_the_design_are_there():
     assert {" ".join(words) for words in LEAVES} == {
-        *("init", "install", "upgrade", "uninstall", "doctor", "verify", "check"),
+        *("init", "install", "upgrade", "uninstall", "doctor", "verify", "check", "rescue"),
         *("schema declare", "schema list", "schema show"),
         *("append", "alias set", "alias clear", "bind", "merge", "fork", "revoke", "undo", "import"),
         *("overlay create", "overlay revise", "overlay close", "overlay list", "overlay show"),

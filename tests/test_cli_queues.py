@@ -212,8 +212,9 @@ def test_what_is_damaged_is_told_and_stops_nothing(clones, offline):
     assert result.err.startswith(f"coordjournal: note: {path} is damaged, and never sent: ")
     told = cj("-C", one, "outbox", "--json").json
     assert ([entry["number"] for entry in told["entries"]], told["damaged"][0]["path"]) == ([2], str(path))
-    for words in (["show", "1"], ["retry", "1"], ["drop", "1", "--yes"]):
+    for words in (["show", "1"], ["retry", "1"]):
         assert "coordjournal: git-failed: " in cj("-C", one, "outbox", *words, status=1).err
+    assert "--yes sets it aside" in cj("-C", one, "outbox", "drop", "1", status=1).err
     offline()
     assert "2  landed  " in cj("-C", one, "sync").out
 

@@ -395,6 +395,17 @@ def test_installing_again_is_the_cure_that_the_remedy_promises(name: str, bare: 
     assert wrong(install.doctor(str(repository))) == []
 
 
+def test_the_ref_of_a_log_that_git_cannot_read(bare: Bare, client: Path) -> None:
+    repository = bare()
+    two_decisions(client, repository)
+    two_decisions(client, repository, "orchard")
+    (repository / "refs" / "spaces" / "garden").write_bytes(b"")
+    [finding] = wrong(install.doctor(str(repository), probe=False))
+    assert (finding.check, finding.level) == ("refs", "error")
+    assert finding.what == "git cannot read the file of refs/spaces/garden, so that its log seems not to be there"
+    assert "A damaged repository" in finding.remedy
+
+
 def test_an_intent_that_must_be_refused_is_probed_too(bare: Bare) -> None:
     repository = bare()
     install.install(str(repository), sequencing=False)

@@ -56,7 +56,31 @@ def test_only_the_object_directory_that_git_added_itself_is_read(given_paths: st
     assert "GIT_OBJECT_DIRECTORY" not in environment(".", outer)
 
 
+def test_a_quarantine_that_only_the_object_directory_tells_of(tmp_path: Path) -> None:
+    """GitLab does not hand git's GIT_QUARANTINE_PATH on to the hooks of a repository."""
+    objects = tmp_path / "a.git" / "objects"
+    held_back = objects / "tmp_objdir-incoming-x"
+    held_back.mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "a.git")
+    for inside in (held_back, link / "objects" / "tmp_objdir-incoming-x"):
+        outer = {"GIT_OBJECT_DIRECTORY": str(inside), "GIT_ALTERNATE_OBJECT_DIRECTORIES": f"/lent:{objects}"}
+        env = environment(str(tmp_path / "a.git"), outer, quarantine=True)
+        assert env["GIT_OBJECT_DIRECTORY"] == str(inside)
+        assert env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] == str(objects)
+    for elsewhere in ("/o", str(tmp_path / "b" / "objects"), str(held_back / "deeper"), "relative", ""):
+        env = environment(str(tmp_path / "a.git"), {"GIT_OBJECT_DIRECTORY": elsewhere}, quarantine=True)
+        assert "GIT_OBJECT_DIRECTORY" not in env
+
+
 # ---------------------------------------------------------------------------------------------------- objects
+
+
+def test_an_empty_name_is_asked_of_nobody(author: Author) -> None:
+    """git was never sent the question, and its answer waited for."""
+    with Objects(env_of(author)) as objects:
+        assert objects.ask("") is None
+        assert objects.read("", "commit") is None
 
 
 def test_objects_by_name(author: Author) -> None:
@@ -203,13 +227,17 @@ def test_many_trees_are_measured_with_few_questions(author: Author, monkeypatch:
 
 
 def test_a_file_that_is_missing_among_many_leaves_no_answer_behind(author: Author) -> None:
-    blobs = [author.blob(b"%d" % number) for number in range(20)]
+    contents = [b"x" * number for number in range(40)]
+    blobs = [author.blob(content) for content in contents]
     trees = [author.tree(("100644", "body", blob)) for blob in blobs]
     with Objects(env_of(author)) as objects:
-        with pytest.raises(GitFailed, match="1111"):
-            objects.measured([*trees[:5], author.tree(("100644", "body", "1" * 40)), *trees[5:]], None)
-        assert objects.read(blobs[0], "blob") == (blobs[0], b"0")
-        assert objects.measured(trees, None) == [objects.files(tree, None) for tree in trees]
+        for at in (0, 20, 40):
+            missing = author.tree(("100644", "body", f"{at:040}"))
+            with pytest.raises(GitFailed, match=f"{at:040}"):
+                objects.measured([*trees[:at], missing, *trees[at:]], None)
+            assert objects.read(blobs[1], "blob") == (blobs[1], b"x")
+        found = [files and (files[0].size, files[0].sha256) for files in objects.measured(trees, None)]
+        assert found == [(len(content), sha256(content).hexdigest()) for content in contents]
         assert objects.measured([], None) == []
 
 
@@ -250,6 +278,32 @@ def test_commits_newest_first_and_oldest_first(author: Author, chain: list[str])
         assert size == len(raw)
 
 
+def test_what_git_shows_of_a_lawful_commit_is_all_of_it(author: Author, chain: list[str], tmp_path: Path) -> None:
+    """With its message indented, whatever it holds that a log may, and whatever the user has configured."""
+    odd = "Straße \N{GRINNING FACE}  x\u00a0"
+    tip = author.decision(
+        *("garden", 12, chain[-1]),
+        payload={"alias": odd, "target": "s:P"},
+        subject=f'alias-set: "{odd}" -> s:P',
+        actor=odd.strip(),
+        document={"reason": "two\n\nlines  \n", "meta": {"k": " \\ \u007f "}},
+        trailers=b"\nSeq: 12\nLease: -; term=3\n",
+        headers=b"gpgsig -----BEGIN\n  x\n -----END\n",
+    )
+    author.git("config", "i18n.logOutputEncoding", "latin1")
+    author.git("config", "format.pretty", "oneline")
+    try:
+        found = list(gitread.shown(tip, env_of(author)))
+    finally:
+        author.git("config", "--unset", "i18n.logOutputEncoding")
+        author.git("config", "--unset", "format.pretty")
+    assert len(found) == 13
+    for oid, printed in zip([tip, *chain[::-1]], found, strict=True):
+        head, _, message = author.git("cat-file", "commit", oid).partition(b"\n\n")
+        indented = b"".join(b"    %b\n" % line for line in message.split(b"\n")[:-1])
+        assert printed == oid.encode() + b"\n" + head + b"\n\n" + indented
+
+
 def test_commits_that_are_too_large_are_passed_over(author: Author, chain: list[str]) -> None:
     large = author.decision("garden", 12, chain[-1], document={"reason": "x" * 5000})
     child = author.decision("garden", 13, large)
@@ -264,6 +318,9 @@ def test_a_history_that_git_cannot_walk(author: Author, chain: list[str]) -> Non
     orphan = author.decision("garden", 3, "1" * 40)
     with pytest.raises(GitFailed, match="rev-list"):
         list(commits(orphan, None, env_of(author)))
+    for missing in ("1" * 40, orphan):
+        with pytest.raises(GitFailed, match="rev-list"):
+            list(gitread.shown(missing, env_of(author)))
 
 
 def children() -> set[str]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
-from pushing import write_program
+from pushing import Author, write_program
 
-from coordjournal import guard
+from coordjournal import chain, guard
+from coordjournal.admission import Settings
+from coordjournal.commit import Commit
 from coordjournal.errors import GitFailed, Refused
+from coordjournal.gitread import Objects, environment
 
 
 def refusals(count: int) -> list[Refused]:
@@ -108,3 +113,56 @@ def test_a_hook_that_cannot_be_started(tmp_path: Path) -> None:
 def test_the_environment_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(guard.posix.environ, b"ODD", b"\xff")
     assert guard.outer_environment()["ODD"] == "\udcff"
+
+
+# ------------------------------------------------------------------------------------------------------- long chains
+
+
+@pytest.mark.parametrize("code", ["clock at header", "clock at at", "too-large", None])
+def test_plain_steps_are_passed_within_the_bounds_of_the_admission_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str | None
+) -> None:
+    """Deep in a chain, where plain steps are passed, is what the law allows and the admission does not."""
+    monkeypatch.setattr(chain, "_WORTH", 70)
+    now = int(time.time())
+    author = Author(tmp_path / "author.git")
+    body = b"123456789" if code == "too-large" else b"12345678"
+    payload = {
+        "overlay_id": "o",
+        "base_rev": None,
+        "body": {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()},
+    }
+    overlay = {
+        "tree": author.tree(("100644", "body", author.blob(body))),
+        "kind": "overlay-revised",
+        "payload": payload,
+        "subject": f"overlay-revised: o ({len(body)} bytes)",
+    }
+    oids: list[str] = []
+    for seq in range(120):
+        # All from the tenth on are appended at the same time, so that only that one is ahead of its parent.
+        appended = now - 1000 if seq < 10 else now + (61 if code == "clock at header" else 60)
+        decided = appended + (61 if code == "clock at at" else 60) if seq == 10 else appended
+        more = overlay if seq == 10 else {}
+        parent = oids[-1] if oids else None
+        oids.append(author.decision("garden", seq, parent, decided=decided, appended=appended, **more))
+    settings = Settings(clock_skew=60, attachment_bytes=8)
+    env = environment(str(author.path), os.environ)
+    bounds = guard.bounds("garden", now, settings)
+    with Objects(env) as objects:
+        judge = guard.step("garden", now, settings, objects, guard.extensions(env, objects))
+        judged: list[int | None] = []
+
+        def step(parent: Commit | None, child: Commit, size: int) -> None:
+            judged.append(child.seq)
+            judge(parent, child, size)
+
+        if code is None:
+            assert chain.judge(step, None, oids[-1], env, objects, settings.decision_bytes, bounds) == 120
+            assert 10 not in judged
+        else:
+            with pytest.raises(Refused) as caught:
+                chain.judge(step, None, oids[-1], env, objects, settings.decision_bytes, bounds)
+            refusal = caught.value
+            assert (refusal.code, refusal.commit, refusal.seq) == (code.partition(" ")[0], oids[10], 10)
+            assert refusal.place.startswith(code.partition(" at ")[2])

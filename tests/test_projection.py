@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,15 @@ class Commits:
     def object(self, name: str, kind: str) -> tuple[str, bytes] | None:
         return next(((oid, raw) for oid, raw in self.log if oid == name), None)
 
-    def commits(self, tip: str, base: str | None = None) -> Iterator[tuple[str, bytes]]:
+    def commits(self, tip: str) -> Iterator[tuple[str, bytes]]:
         place = [oid for oid, _ in self.log].index(tip)
         return reversed(self.log[: place + 1])
+
+    def shown(self, tip: str) -> Iterator[bytes]:
+        """As git prints them; ``test_gitread`` holds that to git."""
+        for oid, raw in self.commits(tip):
+            head, _, message = raw.partition(b"\n\n")
+            yield oid.encode() + b"\n" + head + b"\n\n" + b"".join(b"    %b\n" % line for line in message.splitlines())
 
 
 def pure(log: list[dict[str, Any]]) -> CoordinationState:
@@ -200,7 +207,15 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             read.append(oid)
             yield oid, raw
 
+    show = GitStore.shown
+
+    def showing(self: GitStore, tip: str) -> Iterator[bytes]:
+        for shown in show(self, tip):
+            read.append(shown[:40].decode())
+            yield shown
+
     monkeypatch.setattr(GitStore, "commits", counting)
+    monkeypatch.setattr(GitStore, "shown", showing)
     return read
 
 
@@ -481,3 +496,15 @@ def test_a_question_about_one_thing_goes_through_no_table(monkeypatch: pytest.Mo
     for sql, values in asked.items():
         plan = [row[3] for row in base._connected().execute(f"EXPLAIN QUERY PLAN {sql}", values)]
         assert all(step.startswith("SEARCH") for step in plan), (sql, plan)
+
+
+def test_ids_that_stand_twice_by_the_thousand_cost_one_walk_through_each_table() -> None:
+    log = log_of(*[("alias-set", {"alias": "A", "target": "p"})] * 60)
+    store = Commits(log + log)
+    asked: list[str] = []
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript(projection._TABLES)
+        connection.set_trace_callback(asked.append)
+        assert projection._fill(connection, store.shown(store.log[-1][0]), store.log[-1][0]) == 120
+        assert connection.execute("SELECT count(*), max(seq) FROM aliases").fetchone() == (60, 59)
+    assert sum(sql.startswith("DELETE") for sql in asked) == len(projection._COLUMNS)

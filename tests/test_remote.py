@@ -47,6 +47,13 @@ def hook(server: Path, name: str, script: str) -> Path:
 # -- tips ------------------------------------------------------------------------------------------------------------
 
 
+def test_what_is_secret_in_a_url_is_not_told() -> None:
+    with pytest.raises(RemoteUnreachable) as unreachable:
+        Remote("", "http://alice:secret@127.0.0.1:1/wiki.git").tips()
+    assert str(unreachable.value).startswith("cannot read http://alice@127.0.0.1:1/wiki.git: ")
+    assert "secret" not in str(unreachable.value)
+
+
 def test_tips_are_the_logs_and_the_descriptor(server: Path, client: Path) -> None:
     one = decide(server)
     for ref in ("refs/spaces/garden", "refs/spaces/a%2Fb", "refs/meta/coordjournal"):

@@ -48,6 +48,7 @@ from coordjournal import (
 )
 from coordjournal.decision import new_id
 from coordjournal.remote import Remote
+from coordjournal.verify import check
 
 ROOT = str(Path(coordjournal.__file__).parent.parent)
 HOME = AliasSet("Home", "shardA:Index")
@@ -307,6 +308,16 @@ def test_another_attachment_under_the_same_id_is_another_decision(garden: Space)
         garden.append(OverlayCreated("o", "s:P", None, "two"), actor="alice", id=mine)
 
 
+def test_true_and_one_are_no_repetition() -> None:
+    """Python takes them for the same; in the log they are other bytes."""
+    with Journal.memory() as journal:
+        garden = journal.space("garden")
+        same = {"actor": "bot", "id": new_id(), "at": "2026-01-01T00:00:00.000000Z"}
+        garden.append("x-acme-tag", {"n": 1}, **same)  # type: ignore[arg-type]
+        with pytest.raises(IdConflict):
+            garden.append("x-acme-tag", {"n": True}, **same)  # type: ignore[arg-type]
+
+
 def test_a_batch_lands_whole_or_not_at_all(garden: Space) -> None:
     intents = [garden.intent(AliasSet(f"name{n}", "s:P"), actor="alice") for n in range(70)]
     landed = garden.append_many(intents)
@@ -326,6 +337,87 @@ def test_a_batch_lands_whole_or_not_at_all(garden: Space) -> None:
     assert garden.append_many([]) == []
     assert garden.last_seq() == 70
     assert len(garden.state().aliases) == 71
+
+
+@pytest.fixture
+def batch(embedded: Journal) -> list[Any]:
+    """Intents enough to be written while they are stamped, and to be passed as plain; some share a body."""
+    space = embedded.space("garden")
+    made = [space.intent(AliasSet(f"name {n}", "s:P"), actor="alice", reason="why") for n in range(400)]
+    made[5:5] = [space.intent(OverlayCreated(f"o{n}", "s:P", None, f"body {n // 2}"), actor="alice") for n in range(10)]
+    return made
+
+
+def objects(path: Path) -> dict[str, str]:
+    """What `git count-objects` counts."""
+    return dict(line.split(": ") for line in git(path, "count-objects", "-v").splitlines())
+
+
+def test_a_large_batch_is_one_pack_in_which_each_body_stands_once(
+    path: Path, embedded: Journal, batch: list[Any]
+) -> None:
+    space = embedded.space("garden")
+    landed = space.append_many(batch)
+    assert [item.decision for item in landed] == [intent.decision for intent in batch]
+    assert [item.seq for item in landed] == list(range(410))
+    assert objects(path)["packs"] == "1"
+    assert objects(path)["in-pack"] == str(410 + 5 + 5)  # bodies and trees, each for two
+    assert objects(path)["count"] == "1"  # the empty tree
+    assert space.body(landed[6]) == space.body(landed[5]) == b"body 0"
+    assert git(path, "rev-list", "--count", "refs/spaces/garden") == "410"
+    git(path, "fsck", "--strict")
+    with Journal.open(path, extensions={}) as other:
+        assert list(other.space("garden").log()) == landed
+        assert other.space("garden").state().json() == space.state().json()
+
+
+@pytest.mark.parametrize("why", ["refused", "void", "interrupted"])
+def test_a_large_batch_that_cannot_land_leaves_nothing_behind(
+    path: Path, embedded: Journal, batch: list[Any], monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    space = embedded.space("garden")
+    space.append(HOME, actor="alice")
+    before = objects(path)
+    error: type[BaseException] = Refused if why == "refused" else WouldBeVoid
+    if why == "refused":
+        batch.append(space.intent("alias-set", {"alias": "Home"}, actor="alice"))
+    elif why == "void":
+        batch.append(space.intent(AliasCleared("unset"), actor="alice"))
+    else:
+        error = KeyboardInterrupt
+
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(space._writer, "_check_effect", interrupted)
+    with pytest.raises(error):
+        space.append_many(batch)
+    assert objects(path) == before
+    assert not [file for file in path.rglob("*") if file.name.startswith("tmp_")]
+    assert space.last_seq() == space.state().seq == 0
+    monkeypatch.undo()
+    assert space.append_many(batch, allow_void=True)[-1].seq == 411 if why == "void" else True
+
+
+def test_a_large_batch_that_loses_a_race_is_stamped_anew(
+    path: Path, embedded: Journal, rival: Space, batch: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = embedded.space("garden")
+    overtaken(monkeypatch, space, lambda n: rival.append(HOME, actor="bob"))
+    assert [item.seq for item in space.append_many(batch)] == list(range(1, 411))
+    git(path, "fsck", "--strict")
+
+
+def test_a_large_batch_lands_under_a_lease_and_through_a_remote(
+    path: Path, embedded: Journal, clone: Journal, batch: list[Any]
+) -> None:
+    with embedded.space("garden").lease("node-a"):
+        landed = embedded.space("garden").append_many(batch[:350])
+    assert {item.lease for item in landed} == {landed[0].lease} != {None}
+    with clone.space("garden").lease("node-b"):
+        assert clone.space("garden").append_many(batch[350:])[-1].seq == 412
+    with Journal.open(path, extensions={}) as other:
+        assert check(other.store, "garden", other.store.tip("garden")) == 414
 
 
 def test_a_batch_may_build_on_itself(garden: Space) -> None:
@@ -972,7 +1064,7 @@ def test_a_server_that_is_stuck_is_not_called_contention(path: Path, clone: Jour
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_no_lock_behind(path: Path, number: signal.Signals) -> None:
-    """The signal comes while the lock is held: dulwich asks for the disk's word then."""
+    """The signal comes while the lock is held: the new tip is brought to the disk then."""
     code = (
         "import os, sys\n"
         "from coordjournal import AliasSet, Journal\n"
@@ -986,6 +1078,8 @@ def test_a_signal_leaves_no_lock_behind(path: Path, number: signal.Signals) -> N
         "os.fsync = interrupted\n"
         "Journal.open(sys.argv[1]).space('garden').append(AliasSet('Home', 's:P'), actor='alice')\n"
     )
+    with Journal.open(path) as journal:
+        journal.space("garden").append(HOME, actor="alice")  # git makes a ref, and moves it no more
     done = subprocess.run([sys.executable, "-c", code, str(path), str(int(number))], capture_output=True, text=True)
     assert "held" in done.stdout and done.returncode != 0
     assert list((path / "refs").rglob("*.lock")) == []

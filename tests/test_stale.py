@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import git
+from support import decide, git, push
 
-from coordjournal import AliasSet, Journal, stale
+from coordjournal import AliasSet, GitFailed, Journal, install, stale
 
 
 def lock(path: Path, age: float) -> Path:
@@ -44,3 +44,32 @@ def test_a_clone_gets_over_a_killed_git(bare: Callable[..., Path], tmp_path: Pat
         assert not left.exists()
         assert b.space("garden").append(AliasSet("Home", "s:Q"), actor="bob").seq == 1
     assert git(path, "rev-list", "--count", "refs/spaces/garden") == "2"
+
+
+def test_an_ordinary_push_gets_over_a_killed_receive_pack(bare: Callable[..., Path], tmp_path: Path) -> None:
+    """git itself never removes the lock of a ref; without a sequencer nobody else comes by who could."""
+    server, client = bare(), tmp_path / "client"
+    git(tmp_path, "init", "--quiet", str(client))
+    first = decide(client)
+    left = lock(server / "refs" / "spaces" / "garden.lock", stale.SECONDS - 5)
+    assert push(client, server, f"{first}:refs/spaces/garden").returncode  # somebody may still hold it
+    assert left.exists()
+    lock(left, stale.SECONDS + 1)
+    outside = lock(server / "refs" / "heads" / "main.lock", stale.SECONDS + 1)
+    done = push(client, server, f"{first}:refs/spaces/garden")
+    assert done.returncode == 0, done.stderr
+    assert not left.exists()
+    assert outside.exists()
+    assert git(server, "rev-parse", "refs/spaces/garden") == first
+
+
+def test_an_installation_gets_over_a_killed_git_config(tmp_path: Path, prefix: str) -> None:
+    server = tmp_path / "journal.git"
+    git(tmp_path, "init", "--quiet", "--bare", str(server))
+    left = lock(server / "config.lock", stale.SECONDS - 5)
+    with pytest.raises(GitFailed, match="could not lock config file"):
+        install.install(str(server), prefix=prefix)
+    lock(left, stale.SECONDS + 1)
+    install.install(str(server), prefix=prefix)
+    assert not left.exists()
+    assert [finding for finding in install.doctor(str(server)) if finding.level == "error"] == []

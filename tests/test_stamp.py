@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordjournal import Decision, Intent, Refused, law
 from coordjournal.admission import Settings
 from coordjournal.commit import EMPTY_TREE, Commit, parse, tree_of
 from coordjournal.decision import Attachment, at_text, new_id
-from coordjournal.stamp import Stamped, stamp
+from coordjournal.stamp import stamping, trees_of
 from coordjournal.store import object_name
 from coordjournal.timestamp import text
 from coordjournal.trailer import read
@@ -34,16 +35,25 @@ def overlay(body: bytes, **more: Any) -> Intent:
     return intent("overlay-created", payload, {"body": body}, **more)
 
 
+@dataclass
+class Stamped:
+    commits: list[Commit]
+    docs: list[dict[str, Any]]
+    objects: list[tuple[str, bytes]]
+
+
 def stamped(*intents: Intent, parent: Commit | None = None, hash_name: str = "sha1", **more: Any) -> Stamped:
     given: dict[str, Any] = {
         "appender": "node-a",
         "now": NOW,
         "name": partial(object_name, hash_name),
-        "empty_tree": EMPTY_TREE[64 if hash_name == "sha256" else 40],
         "settings": Settings(),
         "judge_extension": lambda kind, payload: None,
     }
-    return stamp("garden", intents, parent, **{**given, **more})
+    trees, objects = trees_of(intents, given["name"], EMPTY_TREE[64 if hash_name == "sha256" else 40])
+    steps = list(stamping("garden", intents, trees, parent, **{**given, **more}))
+    objects += [("commit", raw) for _, _, raw in steps]
+    return Stamped([commit for commit, _, _ in steps], [decision.json() for _, decision, _ in steps], objects)
 
 
 def test_the_bytes_of_a_commit() -> None:
@@ -180,3 +190,115 @@ def test_what_follows_a_lease_that_ran_out_is_stamped_early_enough_for_every_clo
     (released,) = stamped(intent("lease-released", {"holder": "node-a"}), parent=held, held=read(held.lease)).commits
     (commit,) = stamped(intent(), parent=released, now=end, appender="node-b").commits
     assert commit.appended == end
+
+
+# -- many: the plain ones are passed without the law ------------------------------------------------------------------
+
+
+def outcome(*intents: Intent, **more: Any) -> Any:
+    """All that stamping has made, or the refusal."""
+    try:
+        done = stamped(*intents, **more)
+    except Refused as refusal:
+        return refusal.code, refusal.what, refusal.place, refusal.seq
+    kept = ("oid", "tree", "parent", "actor", "authored", "appender", "appended", "subject", "line", "seq", "lease")
+    return done.objects, done.docs, [[getattr(commit, name) for name in kept] for commit in done.commits]
+
+
+class Strange(str):
+    """No text of JSON's own, though it is written as one."""
+
+
+PLAIN: list[Any] = [
+    ("alias-set", {"alias": "Home", "target": "s:P"}),
+    ("alias-set", {"alias": "Hüte und Mützen", "target": 's:"P"'}),
+    ("alias-cleared", {"alias": "Home"}),
+    ("binding-made", {"members": ["s:A", "s:B"]}),
+    ("binding-made", {"members": ("s:A", "s:B")}),
+    ("merge-decided", {"sources": ["s:A"], "into": "s:B"}),
+    ("fork-made", {"source": "s:A", "fork": "s:B", "source_rev": "r 1"}),
+    ("overlay-closed", {"overlay_id": "o", "outcome": "applied"}),
+    ("decision-revoked", {"decision": "0193f0a0-0000-7000-8000-000000000000"}),
+    ("x-acme-tag", {"page": "s:P", "of": {"any": [1, "kind"]}}),
+    ("lease-acquired", {"holder": "node-a", "ttl": 300}),
+    ("lease-released", {"holder": "node-a"}),
+]
+ODD: list[Any] = [
+    ("merge-decided", {"sources": ["s:A"], "into": Strange("s:B")}),
+    ("alias-set", {"alias": "Home"}),
+    ("alias-set", {"alias": "Home", "target": 5}),
+    ("alias-set", {"alias": "Home", "target": None}),
+    ("alias-set", {"alias": "Home\n", "target": "s:P"}),
+    ("alias-set", {"alias": "\ud800", "target": "s:P"}),
+    ("alias-set", {"alias": "a" * 401, "target": "s:P"}),
+    ("alias-set", {"alias": "Home", "target": "s:P", 5: "more"}),
+    ("binding-made", {"members": ["s:A", "s:A"]}),
+    ("binding-made", {"members": "s:A"}),
+    ("alias-set", ["no", "object"]),
+    ("nonsense", {}),
+]
+ENVELOPES: list[dict[str, Any]] = [
+    {"reason": 'why "so"?\n'},
+    {"meta": {"from": "there"}},
+    {"actor": "Strange <name>"},
+    {"actor": Strange("alice")},
+    {"at": text(NOW + 61)},
+    {"at": "2026-02-30T00:00:00.000000Z"},
+    {"at": 5},
+    {"space": "other"},
+    {"id": "no-id"},
+    {"reason": ""},
+]
+
+
+@st.composite
+def some_intents(draw: st.DrawFn) -> list[Intent]:
+    made = []
+    for _ in range(draw(st.integers(1, 7))):
+        body = draw(st.sampled_from([None, None, None, b"", b"a note", b"x" * 20]))
+        more = draw(st.sampled_from([{}, {}, {}, {}, *ENVELOPES]))
+        if body is not None:
+            made.append(overlay(body, **more))
+        else:
+            kind, payload = draw(st.sampled_from(PLAIN if draw(st.integers(0, 9)) else ODD))
+            files = draw(st.sampled_from([{}, {}, {}, {}, {"stray": b""}]))
+            made.append(intent(kind, payload, files, **more))
+    return made
+
+
+@settings(max_examples=150, deadline=None)
+@given(some_intents(), st.data())
+def test_many_are_stamped_and_refused_as_each_of_them_would_be(intents: list[Intent], data: st.DataObject) -> None:
+    """From any parent, under any lease, whatever the clock says; the law and the admission alone are the oracle."""
+    parent, held = None, None
+    if data.draw(st.booleans()):
+        acquired = intent("lease-acquired", {"holder": "node-a", "ttl": 300})
+        parent = stamped(acquired if data.draw(st.booleans()) else intent()).commits[0]
+        held = data.draw(st.sampled_from([None, read(parent.lease)]))
+        if data.draw(st.booleans()) and held is not None:
+            parent = stamped(intent("lease-released", {"holder": "node-a"}), parent=parent, held=held).commits[0]
+    more: dict[str, Any] = {
+        "now": NOW + data.draw(st.sampled_from([0, 0, 0, -100, 200, 299, 300, 1000])),
+        "settings": data.draw(
+            st.sampled_from([Settings(), Settings(attachment_bytes=10), Settings(decision_bytes=450)])
+        ),
+        "appender": data.draw(st.sampled_from(["node-a", "node-a", "node-b", "no;body"])),
+        "hash_name": data.draw(st.sampled_from(["sha1", "sha1", "sha256"])) if parent is None else "sha1",
+        "parent": parent,
+        "held": held,
+    }
+    assert outcome(*intents, many=True, **more) == outcome(*intents, many=False, **more)
+
+
+def test_most_of_many_do_not_ask_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    judge = law.check
+    monkeypatch.setattr(law, "check", lambda *words: (asked.append(words), judge(*words))[1])
+    kinds = [item for item in PLAIN if not item[0].startswith(("x-", "lease-"))]
+    many = [intent(*item) for item in kinds if '"' not in str(item[1])] * 20 + [overlay(b"a note")]
+    stamped(*many, many=True)
+    assert asked == []
+    (parent,) = stamped(intent("lease-acquired", {"holder": "node-a", "ttl": 300})).commits
+    asked.clear()
+    stamped(*many, parent=parent, held=read(parent.lease), many=True)
+    assert len(asked) == 1  # the first, from which the lease is learnt

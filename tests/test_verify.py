@@ -125,3 +125,23 @@ def test_a_log_that_cannot_be_read_does_not_hide_the_others(path: Path, store: G
     unreadable, lawful = verify.repository(store)
     assert unreadable.refusal and unreadable.refusal.code == "unreadable"
     assert (lawful.space, lawful.decisions, lawful.refusal) == ("b", 1, None)
+
+
+def test_a_ref_that_a_power_cut_left_empty_is_no_log_that_never_was(path: Path, store: GitStore) -> None:
+    """git lists every other log and says nothing of this one but to its standard error."""
+    tip = grow(path, "a", 3)
+    grow(path, "b", 2)
+    (path / "refs" / "spaces" / "a").write_bytes(b"")
+    git(path, "pack-refs", "--all")
+    (path / "refs" / "spaces" / "c.lock").write_bytes(b"")
+    broken, whole = verify.repository(store)
+    assert (broken.ref, broken.space, broken.tip, broken.decisions) == ("refs/spaces/a", "a", "", 0)
+    assert broken.refusal is not None
+    assert broken.refusal.code == "unreadable"
+    assert "git cannot read the file of this ref" in broken.refusal.what
+    assert (whole.ref, whole.refusal) == ("refs/spaces/b", None)
+    assert [verdict.ref for verdict in verify.repository(store, {"a"})] == ["refs/spaces/a"]
+    assert [verdict.ref for verdict in verify.repository(store, {"b"})] == ["refs/spaces/b"]
+    git(path, "pack-refs", "--all")
+    (path / "refs" / "spaces" / "a").write_text(f"{tip}\n")
+    assert [verdict.refusal for verdict in verify.repository(store)] == [None, None]

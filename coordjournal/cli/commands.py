@@ -13,6 +13,7 @@ COMMANDS = {
         "verify": "judge:verify",
         "check": "judge:check",
         "schema": "schemas:schema",
+        "rescue": "rescue:rescue",
     },
     "Write": {
         "append": "append:append",

@@ -12,7 +12,7 @@ import click
 from ..errors import CoordjournalError
 from .base import SPACE, App, Command, json_option, pass_app
 from .failure import DONE, QUEUED, REFUSED, described
-from .output import put_json, safe
+from .output import note, put_json, safe
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -64,12 +64,13 @@ def sync(ctx: click.Context, app: App) -> None:
     """Fetch what is new from the remote, and send what waits here.
 
     What comes is checked and printed. If the remote has rewound or lost a log, or holds what breaks the law, nothing
-    is changed here. Then the outbox is sent, and a line says what became of each entry. With --json a line is a new
-    decision, or an entry of the outbox.
+    is changed here (`coordjournal rescue` is the way on from a log that went backwards). Then the outbox is sent, and a
+    line says what became of each entry. With --json a line is a new decision, or an entry of the outbox.
 
     The exit status is 3 if something still waits, and 1 if something was rejected.
     """
     from . import render
+    from .outbox import damage
 
     journal = app.journal()
     with Progress("fetching"):
@@ -92,6 +93,8 @@ def sync(ctx: click.Context, app: App) -> None:
             render.log_line(app.paper, landed, len(str(last)) + 2)
     for fate in [] if app.json else fates:
         fate.tell(app)
+    for item in journal.outbox.damaged() if journal.outbox else ():
+        note(app.json, damage(item))
     states = {fate.state for fate in fates}
     ctx.exit(REFUSED if "rejected" in states else QUEUED if states & {"waiting", "filed"} else DONE)
 

@@ -67,7 +67,7 @@ def described(error: Exception) -> dict[str, Any]:
     }
     if isinstance(error, Refused):
         facts |= _place(error)
-    for key in ("line", "space", "known", "found", "reason"):
+    for key in ("line", "space", "known", "found", "common", "reason"):
         if hasattr(error, key):
             facts[key] = getattr(error, key)
     if isinstance(error, LeaseHeld):

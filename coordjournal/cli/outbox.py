@@ -12,7 +12,7 @@ from .failure import described
 from .output import note, put_content, put_json, safe
 
 if TYPE_CHECKING:
-    from ..outbox import Entry, Outbox
+    from ..outbox import Damaged, Entry, Outbox
 
 _PATIENCE = 10.0  # seconds to wait for another command that sends the outbox just now
 
@@ -57,7 +57,7 @@ def list_entries(app: App) -> None:
         if error is not None:
             paper.line(f"{'':>{width}}    {safe(str(error))}")
     for item in damaged:
-        note(app.json, f"{item.path} is damaged, and never sent: {item.reason}")
+        note(app.json, damage(item))
     if not entries:
         paper.line("nothing waits" if box is not None else "there is no outbox: the logs themselves are here")
 
@@ -113,8 +113,11 @@ def drop(app: App, number: str, yes: bool) -> None:
     """Give up what has not landed.
 
     It is removed for good; without --yes, what would be lost is shown, and nothing is changed. What may have reached
-    the server already may land all the same.
+    the server already may land all the same. A damaged entry is not removed: its file is set aside.
     """
+    if (item := _damaged(app, number)) is not None:
+        _set_aside(app, item, yes)
+        return
     box, entry = _named(app, number)
     if not yes:
         if not app.json:
@@ -129,6 +132,31 @@ def drop(app: App, number: str, yes: bool) -> None:
     app.paper.line(f"dropped {number}: {_words(entry)}")
     if entry.state == "filed":
         note(app.json, "it is on the server, and lands if the holder of the lease takes it")
+
+
+def damage(item: Damaged) -> str:
+    """What is wrong with a file in the outbox, and what to do about it."""
+    told = f"{item.path} is damaged, and never sent: {item.reason}"
+    return told if item.number is None else f"{told}; `coordjournal outbox drop {item.number}` sets it aside"
+
+
+def _damaged(app: App, number: str) -> Damaged | None:
+    box = app.journal(extensions=False).outbox
+    found = box.damaged() if box is not None else []
+    return next((item for item in found if item.number is not None and str(item.number) == number), None)
+
+
+def _set_aside(app: App, item: Damaged, yes: bool) -> None:
+    if not yes:
+        raise CoordjournalError(f"{item.path} is damaged: {item.reason}. Nothing was changed; --yes sets it aside")
+    box = app.journal(extensions=False).outbox
+    assert box is not None
+    to = box.set_aside(item)
+    if app.json:
+        put_json({"set_aside": {**item.json(), "path": str(to)}})
+        return
+    app.paper.line(f"set aside {item.number}: {safe(str(to))}")
+    note(app.json, "what it held was not sent from here: if it is not in the log, append it again")
 
 
 def _named(app: App, number: str) -> tuple[Outbox, Entry]:

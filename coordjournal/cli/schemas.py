@@ -116,4 +116,4 @@ def _declared(journal: Journal) -> dict[str, Any]:
     from ..sync import meta_ref
 
     assert isinstance(journal.store, GitStore)  # a repository was opened
-    return descriptor.declared(journal.store, META if journal.remote is None else meta_ref(journal.remote.name))
+    return descriptor.declared(journal.store, META if journal.remote is None else meta_ref(journal.store.prefix))

@@ -88,6 +88,7 @@ class Server:
         self._lease: HeldLease | None = None
         self._told = ""  # the trouble that was told last
         self._failed = False  # git failed at the last step
+        self._unreadable: dict[str, str] = {}  # what was told to be damaged
 
     def run(self) -> None:
         """Serves until a signal asks for the end.
@@ -169,6 +170,10 @@ class Server:
         for item in lease.served():
             self._tell_landed(item)
             busy = True
+        for id, why in lease.unreadable.items():
+            if self._unreadable.get(id) != why:
+                self._tell_event("unreadable", f"{id} cannot be read, and waits on: {why}", id=id)
+        self._unreadable = dict(lease.unreadable)
         return busy
 
     def _lose(self, lost: LeaseLost) -> None:

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from .. import descriptor
+from .. import descriptor, stale
 from ..errors import CoordjournalError, GitFailed
 from ..refs import META
 from ..store import GitStore
@@ -27,7 +27,7 @@ from .inbox import arrivals
 from .interpreter import Interpreter
 from .record import Record
 from .report import Report, Step, changed, kept, note
-from .repository import Repository, check_refs, check_settings, check_writable, opened, quoted
+from .repository import Repository, check_host, check_refs, check_settings, check_writable, opened, quoted
 from .sharing import Audience, obstacle
 
 
@@ -126,7 +126,7 @@ def uninstall(repo: str) -> Report:
         record = records.load(repository)
         where = hooks.folder(repository)
         if record is None:
-            ours = [name for name in hooks.NAMES if hooks.kind(os.path.join(where, name), name) == "ours"]
+            ours = [name for name in hooks.NAMES if hooks.kind(hooks.place(where, name), name) == "ours"]
             if not ours:
                 raise InstallError(f"coordjournal is not installed in {repository.git_dir}")
             record = Record("", "", "", values=(sequencers.leftover(),))
@@ -180,6 +180,7 @@ def _held(repo: str) -> Iterator[Repository]:
     repository = opened(repo)
     check_writable(repository)
     with files.locked(repository.git_dir):
+        stale.remove([os.path.join(repository.git_dir, "config.lock")])  # of a git config that was killed
         yield opened(repository.git_dir)
 
 
@@ -191,6 +192,7 @@ def _install(
     strict: bool | None,
     sequencing: bool | None,
 ) -> Report:
+    check_host(repository)
     where = hooks.folder(repository)
     hooks.check(where)
     wanted = sequencing if sequencing is not None else (record.sequencing if record else True)

@@ -26,7 +26,7 @@ from . import prefix as prefixes
 from . import probe as probes
 from . import record as records
 from .error import InstallError
-from .inbox import inboxes
+from .inbox import inboxes, unreadable
 from .record import Record
 from .repository import (
     Repository,
@@ -151,7 +151,7 @@ def _hook_files(patient: _Patient) -> _Answers:
     if runs_nothing(patient.repository.git_dir):
         yield Finding("hooks", "error", "the file system is mounted noexec: git cannot run the hooks on it")
     for name in hooks.NAMES:
-        path = os.path.join(patient.hooks, name)
+        path = hooks.place(patient.hooks, name)
         whose = hooks.kind(path, name)
         if whose != "ours":
             if name == sequencing.HOOK:
@@ -187,7 +187,7 @@ def _interpreter(patient: _Patient) -> _Answers:
     if patient.hooks is None:
         return
     for name in hooks.NAMES:
-        path = os.path.join(patient.hooks, name)
+        path = hooks.place(patient.hooks, name)
         if hooks.kind(path, name) != "ours":
             continue
         with open(path, "rb") as file:
@@ -358,6 +358,14 @@ def _inbox(patient: _Patient) -> _Answers:
                 "The next intent that is pushed takes them along, and so does whoever acquires the lease: "
                 f"coordjournal lease acquire {quoted(box.space)}",
             )
+    for ref, oid in unreadable(patient.repository.git_dir)[:_SHOWN]:
+        yield Finding(
+            "inbox",
+            "error",
+            f"{ref} names {oid}, which is missing or damaged: while it is there, git refuses every push",
+            "The clone of its author sends it again, if it is gone here: "
+            f"git -C {quoted(patient.repository.git_dir)} update-ref -d {ref}",
+        )
     if not found:
         yield Finding("inbox", "ok", "no intent waits")
 
@@ -370,7 +378,15 @@ def _refs(patient: _Patient) -> _Answers:
         yield Finding("refs", "error", f"{ref} is no journal's: {why}", remedy)
     if len(foreign) > _SHOWN:
         yield Finding("refs", "error", f"{len(foreign) - _SHOWN} more refs are no journal's")
-    if not foreign:
+    store = GitStore(patient.repository.git_dir)
+    try:
+        broken = store.unlisted()
+    finally:
+        store.close()
+    for ref in broken[:_SHOWN]:
+        told = f"git cannot read the file of {ref}, so that its log seems not to be there"
+        yield Finding("refs", "error", told, 'docs/operations.md, "A damaged repository", tells how to get it back')
+    if not foreign and not broken:
         yield Finding("refs", "ok", "all refs under the journal's names can be a journal's")
 
 

@@ -4,6 +4,9 @@ A hook that was there before is renamed to ``<name>.before-coordjournal``, itsel
 with every byte and mode; our hook runs it after its own judgement. Ours is known by its second line. A file of ours
 that somebody edited is never dropped: it is kept as ``<name>.coordjournal-edited``.
 
+Where the hook that was there runs all hooks of a folder ``<name>.d`` (Gitea's and Forgejo's do), it stays, and ours
+goes into that folder: under another name it would not find its folder, and such software writes it anew now and then.
+
 Not so ``proc-receive``: git runs one, and that one answers for the refs it was given, so two of them cannot share a
 push. One that is not ours stays where it is, and ours is not installed beside it (:mod:`.sequencing`).
 """
@@ -26,6 +29,8 @@ NAMES = ("pre-receive", "proc-receive")
 ALONE = frozenset({"proc-receive"})  #: those that cannot run another one after them
 BEFORE = ".before-coordjournal"
 EDITED = ".coordjournal-edited"
+
+_IN_FOLDER = "coordjournal"  # our name among other hooks
 
 Kind = Literal["absent", "ours", "foreign"]
 
@@ -58,6 +63,20 @@ def folder(repository: Repository) -> str:
             f"git -C {quoted(repository.git_dir)} config core.hooksPath hooks",
         )
     return real
+
+
+def place(where: str, name: str) -> str:
+    """Where our hook ``name`` is, or goes."""
+    path = os.path.join(where, name)
+    if name not in ALONE and (_runs_folder(path, path) or _runs_folder(path, path + BEFORE)):
+        return os.path.join(f"{path}.d", _IN_FOLDER)
+    return path
+
+
+def runner(path: str) -> str:
+    """The hook that runs ours at ``path``, ``""`` if git itself does."""
+    folder, name = os.path.split(path)
+    return folder.removesuffix(".d") if name == _IN_FOLDER else ""
 
 
 def render(name: str, python: str, prefix: str) -> bytes:
@@ -108,8 +127,10 @@ def check(where: str) -> None:
         InstallError: saying what stands in the way.
     """
     for name in NAMES:
-        path = os.path.join(where, name)
+        path = place(where, name)
         foreign = kind(path, name) == "foreign" and name not in ALONE
+        if foreign and runner(path):
+            raise InstallError(f"{path} is not coordjournal's", "Move it out of the folder, or give it another name.")
         if foreign and os.path.lexists(path + BEFORE) and not _same(path, path + BEFORE):
             raise InstallError(
                 f"{path} is not coordjournal's, and {name}{BEFORE} is there too: only one of them can be kept running",
@@ -125,7 +146,24 @@ def put(where: str, name: str, content: bytes, mode: int, rendered: str | None) 
     Raises:
         OSError, InstallError: as :func:`check` would have said.
     """
-    path = os.path.join(where, name)
+    path = place(where, name)
+    if runner(path):
+        return _put_into_folder(where, name, path, content, mode, rendered)
+    return _put(path, name, content, mode, rendered)
+
+
+def _put_into_folder(where: str, name: str, path: str, content: bytes, mode: int, rendered: str | None) -> list[Step]:
+    """Install among the hooks of a folder. One that an earlier version moved aside gets its name back."""
+    steps = _put(path, name, content, mode, rendered)
+    if steps[-1].kind == "changed":
+        steps[-1] = changed(f"{steps[-1].text}, which {runner(path)} runs")
+    alone = os.path.join(where, name)
+    if kind(alone, name) == "ours":
+        steps += _take_out(alone, name, rendered)
+    return steps
+
+
+def _put(path: str, name: str, content: bytes, mode: int, rendered: str | None) -> list[Step]:
     whose = kind(path, name)
     steps = []
     if whose == "ours":
@@ -149,7 +187,7 @@ def check_removal(where: str) -> None:
         InstallError: a third hook stands in the place of ours, or something that is no hook.
     """
     for name in NAMES:
-        path = os.path.join(where, name)
+        path = place(where, name)
         foreign = kind(path, name) == "foreign" and name not in ALONE
         if foreign and os.path.lexists(path + BEFORE) and not _same(path, path + BEFORE):
             raise InstallError(
@@ -160,7 +198,16 @@ def check_removal(where: str) -> None:
 
 def take_out(where: str, name: str, rendered: str | None) -> list[Step]:
     """Remove our hook ``name`` and bring back the one from before. Raises OSError, InstallError."""
-    path = os.path.join(where, name)
+    path = place(where, name)
+    alone = os.path.join(where, name)
+    if not runner(path):
+        return _take_out(path, name, rendered)
+    if kind(alone, name) == "ours":  # an earlier version's
+        return _take_out(alone, name, rendered) + (_take_out(path, name, rendered) if os.path.lexists(path) else [])
+    return _take_out(path, name, rendered)
+
+
+def _take_out(path: str, name: str, rendered: str | None) -> list[Step]:
     whose = kind(path, name)
     steps = []
     if whose == "ours" and _edited(_read(path), rendered):
@@ -177,7 +224,7 @@ def take_out(where: str, name: str, rendered: str | None) -> list[Step]:
         steps.append(note(f"{path} is not coordjournal's and was left alone"))
     else:
         return [kept(f"there was no hook {path}")]
-    files.sync_folder(where)
+    files.sync_folder(os.path.dirname(path))
     return steps
 
 
@@ -223,11 +270,24 @@ def _has_marker(path: str, name: str) -> bool:
     return f"\n# coordjournal {name} hook.".encode() in head
 
 
+def _runs_folder(path: str, hook: str) -> bool:
+    """Whether ``hook``, which stands at ``path`` or stood there, is somebody else's that runs what is in
+    ``path``.d."""
+    if not os.path.isdir(f"{path}.d") or not os.path.isfile(hook) or _has_marker(hook, os.path.basename(path)):
+        return False
+    head = _head(hook)
+    return head.startswith(b"#!") and (b".d/" in head or b"run-parts" in head)
+
+
 def _looks_at_its_name(path: str) -> bool:
-    with open(path, "rb") as file:
-        head = file.read(65536)
+    head = _head(path)
     words = (b"$0", b"${0", b"BASH_SOURCE", b"argv[0]", b"__file__")
     return head.startswith(b"#!") and any(word in head for word in words)
+
+
+def _head(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(65536)
 
 
 def _same(one: str, other: str) -> bool:

@@ -56,6 +56,18 @@ def inboxes(git_dir: str, now: float) -> list[Inbox]:
     return found
 
 
+def unreadable(git_dir: str) -> list[tuple[str, str]]:
+    """The refs of the inbox that name what is missing, damaged or no commit, each with the name of that object.
+
+    Raises:
+        GitFailed: git cannot tell the refs.
+    """
+    listed = gitcli.ask(git_dir, "for-each-ref", "--format=%(refname) %(objectname)", refs.INTENTS.rstrip("/"))
+    named = [line.partition(" ")[::2] for line in listed.decode("utf-8", "surrogateescape").splitlines()]
+    words = (f"--git-dir={git_dir}", "cat-file", "commit")
+    return [(ref, oid) for ref, oid in named if gitcli.run(*words, oid).returncode]
+
+
 def _lease(git_dir: str, space: str) -> trailer.Lease | None:
     """What the tip of a log says about the lease."""
     header, _, raw = gitcli.ask(git_dir, "cat-file", "--batch", stdin=refs.space_ref(space).encode()).partition(b"\n")

@@ -62,11 +62,13 @@ def scratch(repository: Repository, where: str) -> list[Attempt]:
         server, client = os.path.join(place, "server.git"), os.path.join(place, "client.git")
         for path in (server, client):
             _must(gitcli.run("init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", path))
-        os.mkdir(os.path.join(server, "hooks"))
         for name in hooks.NAMES:
-            path = os.path.join(where, name)
+            path = hooks.place(where, name)
             if os.path.lexists(path) and hooks.kind(path, name) == "ours":
-                shutil.copy2(path, os.path.join(server, "hooks", name))
+                for copied in filter(None, (path, hooks.runner(path))):
+                    copy = os.path.join(server, "hooks", os.path.relpath(copied, where))
+                    os.makedirs(os.path.dirname(copy), exist_ok=True)
+                    shutil.copy2(copied, copy)
         with open(os.path.join(server, "config"), "a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(_configuration(repository))
         first = _decision(client, None, 0)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from .. import refs
 from ..admission import Settings
 from ..errors import GitFailed
+from ..sharing import Sharing
 from . import gitcli
 from .error import InstallError
-from .sharing import Audience, Sharing, account, audience, parse
+from .sharing import Audience, account, audience, parse
 
 _LISTS = ("receive.procreceiverefs",)  # what the hook reads all values of
+_GITLAB = {"@hashed", "@cluster", "@snippets", "@groups"}  # folders that its storages begin with
 _INBOX = re.compile(r"[0-9]{16}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # <arrival>-<decision id>
 _SEQ = re.compile(rb"\nSeq: (0|[1-9][0-9]*)(\nLease: [^\n]+)?\n?\Z")
 
@@ -104,6 +106,19 @@ def check_writable(repository: Repository) -> None:
             f"{git_dir} belongs to {account(repository.audience.uid)} and is not shared: "
             f"what {account(os.geteuid())} writes there, the owner could not change",
             _as_the_owner(git_dir),
+        )
+
+
+def check_host(repository: Repository) -> None:
+    """Refuse where hooks in the repository would never run, and yet seem to guard it.
+
+    Raises:
+        InstallError: it is in GitLab's storage, whose Gitaly runs hooks from elsewhere.
+    """
+    if not _GITLAB.isdisjoint(repository.git_dir.split(os.sep)):
+        raise InstallError(
+            f"{repository.git_dir} is one of GitLab's repositories, and GitLab runs none of the hooks in them",
+            'docs/operations.md, "GitLab self-managed", tells how to give it this one with `gitaly hooks set`.',
         )
 
 

@@ -1,7 +1,4 @@
-"""Who else works in a repository, which modes that needs, and whether they can reach a path.
-
-git's own rules: ``core.sharedRepository`` in git-config(1), and ``calc_shared_perm`` in git's path.c.
-"""
+"""Who else works in a repository, and whether they can reach a path."""
 
 from __future__ import annotations
 
@@ -12,43 +9,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .. import sharing
+from ..sharing import Sharing
 from .error import InstallError
-
-
-@dataclass(frozen=True, slots=True)
-class Sharing:
-    """What ``core.sharedRepository`` says: ``bits`` to add to a mode, or, with ``exact``, to have instead of it."""
-
-    bits: int = 0
-    exact: bool = False
-
-    @property
-    def group(self) -> bool:
-        """Whether the repository's group may write."""
-        return bool(self.bits & stat.S_IWGRP)
-
-    @property
-    def everyone(self) -> bool:
-        """Whether every account may read."""
-        return bool(self.bits & stat.S_IROTH)
-
-    @property
-    def shared(self) -> bool:
-        """Whether the setting says anything but "whatever the umask is"."""
-        return self.exact or bool(self.bits)
-
-    def file(self, mode: int) -> int:
-        """The mode a file has that would have ``mode`` in a repository of one's own."""
-        bits = self.bits if mode & stat.S_IWUSR else self.bits & ~0o222
-        if mode & stat.S_IXUSR:
-            bits |= (bits & 0o444) >> 2
-        return mode & ~0o777 | bits if self.exact else mode | bits
-
-    def folder(self) -> int:
-        """The mode a folder has: who may read may enter, and what is made in it stays with the group."""
-        mode = self.file(0o755)
-        mode |= (mode & 0o444) >> 2
-        return mode | stat.S_ISGID if self.shared else mode
 
 
 def parse(value: str | None) -> Sharing:
@@ -57,23 +20,10 @@ def parse(value: str | None) -> Sharing:
     Raises:
         InstallError: git would not understand it either.
     """
-    word = "" if value is None else value.lower()
-    if value is None or word in ("umask", "false", "no", "off", "0", ""):
-        return Sharing()
-    if word in ("group", "true", "yes", "on", "1"):
-        return Sharing(0o660)
-    if word in ("all", "world", "everybody", "2"):
-        return Sharing(0o664)
     try:
-        bits = int(word, 8)
-    except ValueError:
-        bits = 0
-    if bits & 0o600 != 0o600:
-        raise InstallError(
-            f"core.sharedRepository is {value!r}, which git does not understand",
-            "Set it to umask, group, all, or an octal mode such as 0660.",
-        )
-    return Sharing(bits & 0o666, exact=True)
+        return sharing.parse(value)
+    except ValueError as error:
+        raise InstallError(str(error), "Set it to umask, group, all, or an octal mode such as 0660.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,462 @@
+"""Faults of a machine that are no kill: disks, clocks, damage, git's own housekeeping, two versions, a move.
+
+Of each: what was acknowledged is there once, the log stays lawful and whole, and it goes on when the fault is over.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from authority import Clock, configure, cut_off
+from cli_support import cj
+from faults.kills import entries
+from faults.operations import OLD_VERSION, older_package
+from support import git, require, run
+
+from coordjournal import AliasSet, CoordjournalError, GitFailed, Intent, Journal, LeaseHeld, Queued, install, verify
+from coordjournal.space import Space
+from coordjournal.store import GitStore
+
+Bare = Callable[..., Path]
+Cloned = Callable[..., None]
+
+
+def alias(space: Space, name: str) -> Intent:
+    return space.intent(AliasSet(name, "shardA:Index"), actor="alice")
+
+
+def append(place: Path, *intents: Intent, name: str = "Home") -> list[str]:
+    """Appends as a program of its own would; the ids of what landed."""
+    with Journal.open(place, extensions={}) as journal:
+        space = journal.space("garden")
+        return [one.decision.id for one in space.append_many(list(intents) or [alias(space, name)])]
+
+
+def made(place: Path, count: int = 1) -> list[Intent]:
+    with Journal.open(place, extensions={}) as journal:
+        return [alias(journal.space("garden"), f"n{n}") for n in range(count)]
+
+
+def ids(server: Path) -> list[str]:
+    """The ids of the log, which has no gap and nothing twice."""
+    found = entries(server)
+    assert [entry.seq for entry in found] == list(range(len(found)))
+    assert len({entry.id for entry in found}) == len(found)
+    return [entry.id for entry in found]
+
+
+def is_sound(server: Path) -> None:
+    done = run("git", "-C", server, "fsck", "--connectivity-only", "--no-dangling", check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    with Journal.open(server, extensions={}) as journal:
+        assert isinstance(journal.store, GitStore)
+        for space, tip in journal.store.tips().items():
+            verify.check(journal.store, space, tip)
+
+
+def told(server: Path, check: str) -> list[tuple[str, str, str]]:
+    """What the doctor has to say beyond "ok" to a question."""
+    found = install.doctor(str(server), probe=False)
+    return [(one.level, one.what, one.remedy) for one in found if one.check == check and one.level != "ok"]
+
+
+# -- disks -------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(place: Path) -> Iterator[Callable[[int], None]]:
+    """A file system of 4 MiB in ``place``; what it gives leaves so many KiB free on it."""
+    require(os.geteuid() == 0 and shutil.which("mount"), "root, to mount a small tmpfs")
+    place.mkdir()
+    done = run("mount", "-t", "tmpfs", "-o", "size=4m,nr_inodes=4096", "none", place, check=False)
+    require(done.returncode == 0, "the right to mount a tmpfs")
+
+    def leave(kib: int) -> None:
+        ballast = place / "ballast"
+        ballast.unlink(missing_ok=True)
+        free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
+        with open(ballast, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, free - kib * 1024 or 1)
+
+    try:
+        yield leave
+    finally:
+        run("umount", "-l", place)
+
+
+def test_a_full_disk_refuses_and_goes_on_when_there_is_room(cloned: Cloned, tmp_path: Path) -> None:
+    """So many pages left, one more each time: each of the writes is the one that fails."""
+    with small_disk(tmp_path / "disk") as leave:
+        cloned(tmp_path, "alice", "bob")
+        server = shutil.copytree(tmp_path / "journal.git", tmp_path / "disk" / "journal.git", symlinks=True)
+        git(tmp_path / "alice", "remote", "set-url", "origin", str(server))
+        failed = 0
+        for pages in range(4):
+            for place in (server, tmp_path / "alice"):
+                before, intents = ids(server), made(tmp_path / "bob", 2)
+                leave(4 * pages)
+                try:
+                    assert append(place, *intents) == [intent.decision.id for intent in intents]
+                except (GitFailed, Queued) as error:
+                    failed += 1
+                    assert ids(server) == before, "a part of what was refused"
+                    assert re.search("No space left|disk|cannot write|unable to (write|create)", str(error)), error
+                leave(512)
+                with Journal.open(place, extensions={}) as journal:
+                    journal.send()
+                append(place, *intents)
+                assert ids(server) == [*before, *(intent.decision.id for intent in intents)]
+        assert failed >= 2
+        is_sound(server)
+        assert told(server, "leftovers") == []
+
+
+def test_a_clone_on_a_full_disk_sends_nothing_that_it_cannot_keep(cloned: Cloned, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as leave:
+        cloned(tmp_path, "alice")
+        alice = shutil.copytree(tmp_path / "alice", tmp_path / "disk" / "alice", symlinks=True)
+        server, intents = tmp_path / "journal.git", made(tmp_path / "alice")
+        append(server)
+        leave(0)
+        for _ in range(2):
+            with pytest.raises(GitFailed, match="No space left"):
+                append(alice, *intents)
+        with Journal.open(alice, extensions={}) as journal, pytest.raises(GitFailed):
+            journal.sync()
+        before = ids(server)
+        assert intents[0].decision.id not in before
+        leave(512)
+        append(alice, *intents)
+        assert ids(server) == [*before, intents[0].decision.id]
+        is_sound(alice)
+
+
+def test_a_disk_that_can_only_be_read_answers_and_refuses(cloned: Cloned, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk"):
+        cloned(tmp_path, "alice")
+        server = shutil.copytree(tmp_path / "journal.git", tmp_path / "disk" / "journal.git", symlinks=True)
+        git(tmp_path / "alice", "remote", "set-url", "origin", str(server))
+        intents, before = made(tmp_path / "alice"), ids(server)
+        run("mount", "-o", "remount,ro", tmp_path / "disk")
+        with pytest.raises(GitFailed, match="Read-only file system"):
+            append(server, *intents)
+        with pytest.raises((GitFailed, Queued), match=r"Read-only|unable to create temporary"):
+            append(tmp_path / "alice", *intents)
+        assert cj("-C", server, "resolve", "garden", "Home").out
+        assert "lawful" in cj("verify", server).out
+        assert ids(server) == before
+        run("mount", "-o", "remount,rw", tmp_path / "disk")
+        append(tmp_path / "alice", *intents)
+        assert ids(server) == [*before, intents[0].decision.id]
+
+
+# -- clocks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_jumps_both_ways_stops_nothing(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the machine with the log: append times never fall, so that a log outlives a clock that was ahead."""
+    server, clock = bare(), Clock(monkeypatch)
+    done = []
+    for jump in (0, 86400, -3 * 86400, 5, 86400, -86400, 0):
+        clock.wall = jump
+        done += append(server, name=f"at {jump}")
+    assert ids(server) == done
+    times = [int(line) for line in git(server, "log", "--reverse", "--format=%ct", "refs/spaces/garden").split()]
+    assert times == sorted(times) and times[-1] - times[0] >= 86400
+    is_sound(server)
+
+
+@pytest.mark.parametrize("way", ["sequencer", "compare-and-swap"])
+def test_a_client_whose_clock_is_wrong_delays_only_itself(
+    cloned: Cloned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    cloned(tmp_path, "alice", "bob")
+    server, alice, bob = (tmp_path / name for name in ("journal.git", "alice", "bob"))
+    clock = Clock(monkeypatch)
+    expect: dict[str, int] = {} if way == "sequencer" else {"expect": len(ids(server)) - 1}
+    with Journal.open(alice, extensions={}) as journal:
+        clock.wall = 86400
+        with pytest.raises(CoordjournalError) as ahead:
+            journal.space("garden").append(AliasSet("Ahead", "x"), actor="alice", **expect)
+        assert "clock" in str(ahead.value) or ahead.value.code == "clock"
+        clock.wall = -86400
+        behind = journal.space("orchard").append(AliasSet("Behind", "x"), actor="alice")
+        clock.wall = 0
+    assert behind.seq == 0
+    assert append(bob)[0] == ids(server)[-1]
+    is_sound(server)
+
+
+def test_a_lease_does_not_outlive_a_clock_that_jumped_ahead(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, clock = configure(bare(), clockSkew=10), Clock(monkeypatch)
+    with Journal.open(server, extensions={}) as one, Journal.open(server, extensions={}) as two:
+        held = one.space("garden").lease("node-a", ttl=60, renew=False)
+        clock.wall = 3600
+        with pytest.raises(CoordjournalError) as lost:
+            one.space("garden").append(AliasSet("Home", "x"), actor="alice")
+        assert lost.value.code == "lease-lost"
+        other = two.space("garden").lease("node-b", ttl=60, renew=False)
+        clock.wall = 0
+        with pytest.raises((LeaseHeld, CoordjournalError)):
+            one.space("garden").lease("node-a", ttl=60, renew=False)
+        assert (held.term, other.term) == (1, 2)
+        other.release()
+    append(server)
+    is_sound(server)
+
+
+# -- damage ------------------------------------------------------------------------------------------------------------
+
+
+def flip(path: Path) -> None:
+    path.chmod(0o644)
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    path.write_bytes(raw)
+
+
+def loose(server: Path, commit: str) -> Path:
+    return server / "objects" / commit[:2] / commit[2:]
+
+
+@pytest.mark.parametrize("what", ["tip gone", "tip damaged", "older damaged", "pack damaged"])
+def test_damage_to_the_log_is_named_and_heals_from_any_clone(cloned: Cloned, tmp_path: Path, what: str) -> None:
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    for name in "abc":
+        append(alice, name=name)
+    before = ids(server)
+    commit = entries(server)[1 if what == "older damaged" else -1].commit
+    if what == "pack damaged":
+        git(server, "gc", "--quiet")
+        [path] = (server / "objects" / "pack").glob("*.pack")
+        flip(path)
+    else:
+        path = loose(server, commit)
+        if what == "tip gone":
+            path.unlink()
+        else:
+            flip(path)
+    said = cj("verify", server, status=1)
+    assert "broken  garden" in said.out and ("missing" in said.out or "damaged" in said.out)
+    intents = made(alice)
+    with pytest.raises((GitFailed, Queued)):
+        append(alice, *intents)
+    # docs/reliability.md has these commands.
+    path.unlink(missing_ok=True)
+    path.with_suffix(".idx").unlink(missing_ok=True)
+    names = git(alice, "rev-list", "--objects", "refs/coordjournal/origin/garden", "refs/coordjournal-meta/origin")
+    pack = ["git", "-C", alice, "pack-objects", "--quiet", "--stdout"]
+    packed = subprocess.run(pack, input=names.encode(), capture_output=True, check=True)
+    git(server, "unpack-objects", "-q", stdin=packed.stdout)
+    assert "lawful" in cj("verify", server).out
+    append(alice, *intents)
+    assert ids(server) == [*before, intents[0].decision.id]
+    is_sound(server)
+    assert [one for one in install.doctor(str(server)) if one.level != "ok"] == []
+
+
+@pytest.mark.parametrize("cache", ["fold/garden.sqlite", "ids/garden"])
+def test_damage_to_what_is_derived_heals_by_itself(cloned: Cloned, tmp_path: Path, cache: str) -> None:
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    with Journal.open(server, extensions={}) as journal:
+        space = journal.space("garden")
+        space.append_many([alias(space, f"n{n}") for n in range(300)])
+        due = space.state().json()
+    append(alice)
+    path = server / "coordjournal" / cache
+    for damage in (flip, lambda path: path.write_bytes(b""), lambda path: os.truncate(path, 100)):
+        damage(path)
+        append(alice)
+        with Journal.open(server, extensions={}) as journal:
+            assert journal.space("garden").state(at=due["seq"]).json() == due
+    ids(server)
+
+
+def test_a_damaged_entry_is_set_aside_and_the_rest_is_sent(cloned: Cloned, tmp_path: Path) -> None:
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    with cut_off(server):
+        for name in "ab":
+            with pytest.raises(Queued):
+                append(alice, name=name)
+    folder = next(alice.rglob("coordjournal/outbox"))
+    first, second = sorted(folder.glob("*.entry"))
+    flip(first)
+    content = first.read_bytes()
+    sent = cj("-C", alice, "sync")
+    assert f"{first} is damaged" in sent.err and "`coordjournal outbox drop 1` sets it aside" in sent.err
+    assert not second.exists() and len(ids(server)) == 2
+    assert "drop 1" in cj("-C", alice, "outbox").err
+    assert "Nothing was changed" in cj("-C", alice, "outbox", "drop", "1", status=1).err
+    out = cj("-C", alice, "outbox", "drop", "1", "--yes")
+    aside = folder / "set-aside" / first.name
+    assert out.out == f"set aside 1: {aside}\n" and "append it again" in out.err
+    assert aside.read_bytes() == content
+    assert cj("-C", alice, "outbox").out == "nothing waits\n" and "damaged" not in cj("-C", alice, "sync").err
+    assert "no entry '1'" in cj("-C", alice, "outbox", "drop", "1", status=1).err
+    with cut_off(server), pytest.raises(Queued):
+        append(alice)
+    assert [path.name for path in folder.glob("*.entry")] == [f"{3:016}.entry"]  # its number is not given again
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+def test_a_damaged_intent_is_passed_over_and_named(cloned: Cloned, tmp_path: Path, how: str) -> None:
+    cloned(tmp_path, "alice", "bob")
+    server, alice, bob = (tmp_path / name for name in ("journal.git", "alice", "bob"))
+    before = ids(server)
+    with Journal.open(server, extensions={}) as journal:
+        lease = journal.space("garden").lease("node-a", renew=False)
+        for name in "ab":
+            with pytest.raises(Queued):
+                append(alice, name=name)
+        listed = git(server, "for-each-ref", "--format=%(refname) %(objectname)", "refs/intents")
+        ref, commit = listed.splitlines()[0].split()
+        (flip if how == "damaged" else Path.unlink)(loose(server, commit))
+        [landed] = lease.serve_once()
+        assert list(lease.unreadable) == [ref.partition("-")[2]]
+        assert lease.serve_once() == [] and list(lease.unreadable) == [ref.partition("-")[2]]
+        lease.release()
+    [(level, what, remedy)] = told(server, "inbox")
+    assert level == "error" and what.startswith(f"{ref} names {commit}, which is missing or damaged")
+    with pytest.raises(GitFailed, match="missing necessary objects"):
+        append(bob)  # git itself takes no push
+    command = remedy[remedy.index("git -C") :]
+    run("sh", "-c", command)
+    assert told(server, "inbox") == []
+    with Journal.open(alice, extensions={}) as journal:
+        journal.send()
+        assert journal.outbox and journal.outbox.entries() == []
+    found = ids(server)
+    assert landed.decision.id in found and ref.partition("-")[2] in found
+    assert len(found) == len(before) + 2 + 2  # and the lease, taken and released
+    if how == "damaged":
+        loose(server, commit).unlink(missing_ok=True)  # nothing names it any more
+    is_sound(server)
+
+
+# -- git's housekeeping ------------------------------------------------------------------------------------------------
+
+_HOUSEKEEPING = [
+    ("gc", "--quiet"),
+    ("repack", "-a", "-d", "-q"),
+    ("pack-refs", "--all", "--prune"),
+    ("prune", "--expire=2.weeks.ago"),
+    ("gc", "--quiet", "--prune=1.hour.ago"),
+    ("repack", "-A", "-d", "-q", "--write-bitmap-index"),
+    ("reflog", "expire", "--all", "--expire=now"),
+]
+
+
+def test_housekeeping_all_the_time_loses_nothing(cloned: Cloned, tmp_path: Path) -> None:
+    cloned(tmp_path, "alice", "bob")
+    server = tmp_path / "journal.git"
+    before, done, failed = ids(server), threading.Event(), []
+    rounds = 0
+
+    def keep_house(place: Path) -> None:
+        nonlocal rounds
+        while not done.is_set():
+            for words in _HOUSEKEEPING:
+                subprocess.run(["git", "-C", place, *words], capture_output=True, check=False)
+            rounds += 1
+
+    landed: list[str] = []
+
+    def write(place: Path) -> None:
+        until = time.monotonic() + 2.5
+        number = 0
+        while time.monotonic() < until or number < 3:
+            number += 1
+            try:
+                landed.extend(append(place, name=f"{place.name} {number}"))
+            except CoordjournalError as error:
+                failed.append(f"{place.name}: {error}")
+
+    keepers = [threading.Thread(target=keep_house, args=(place,)) for place in (server, tmp_path / "alice")]
+    places = (server, tmp_path / "alice", tmp_path / "bob")
+    writers = [threading.Thread(target=write, args=(place,)) for place in places]
+    for thread in (*keepers, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    for thread in keepers:
+        thread.join()
+    for place in (tmp_path / "alice", tmp_path / "bob"):
+        with Journal.open(place, extensions={}) as journal:
+            journal.send()
+    found = ids(server)
+    assert failed == []
+    assert rounds and sorted(found) == sorted([*before, *landed])
+    for place in places:
+        is_sound(place)
+
+
+# -- two versions, a move ----------------------------------------------------------------------------------------------
+
+
+def test_two_versions_serve_one_repository(tmp_path: Path) -> None:
+    """An older package installed the hooks and goes on to append; a later one appends beside it, and upgrades."""
+    older = older_package(tmp_path / "older")
+    server, prefix = tmp_path / "journal.git", tmp_path / "prefix"
+    env = {"PYTHONPATH": str(older)}
+
+    def old(code: str, *words: object) -> str:
+        words = (sys.executable, "-c", f"import sys, coordjournal as c\n{code}", *map(str, words))
+        return run(*words, cwd=older, env=env).stdout
+
+    with_old = (
+        "with c.Journal.open(sys.argv[1], extensions={}) as j:\n"
+        "    print(c.__version__, j.space('garden').append(c.AliasSet('Home', 'x'), actor='a').decision.id)"
+    )
+    old("from coordjournal import install; install.init(sys.argv[1], prefix=sys.argv[2])", server, prefix)
+    alice = tmp_path / "alice"
+    Journal.clone(str(server), alice, extensions={}).close()
+    due = []
+    for step in ("before", "after"):
+        for place in (server, alice):
+            version, id = old(with_old, place).split()
+            assert version == OLD_VERSION
+            due += [id, *append(place)]
+        findings = told(server, "package")
+        if step == "before":
+            assert any(f"the hooks run coordjournal {OLD_VERSION}" in what for _, what, _ in findings), findings
+            install.upgrade(str(server))
+        else:
+            assert findings == []
+    assert ids(server) == due
+    is_sound(server)
+
+
+def test_a_repository_that_is_moved_while_it_is_used(cloned: Cloned, tmp_path: Path) -> None:
+    cloned(tmp_path, "alice")
+    server, alice, moved = tmp_path / "journal.git", tmp_path / "alice", tmp_path / "elsewhere.git"
+    append(alice)
+    before = ids(server)
+    with Journal.open(server, extensions={}) as opened:
+        opened.space("garden").state()
+        server.rename(moved)
+        with pytest.raises(CoordjournalError):
+            opened.space("garden").append(AliasSet("Lost", "x"), actor="alice")
+        assert not server.exists()  # nothing is made where it was
+        intents = made(alice)
+        with pytest.raises(Queued):
+            append(alice, *intents)
+        git(alice, "remote", "set-url", "origin", str(moved))
+        with Journal.open(alice, extensions={}) as journal:
+            journal.send()
+    assert ids(moved) == [*before, intents[0].decision.id]
+    assert [one for one in install.doctor(str(moved)) if one.level == "error"] == []
+    is_sound(moved)
