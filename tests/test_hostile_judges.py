@@ -186,6 +186,25 @@ def test_what_cannot_be_judged_is_told_briefly(
     assert judges.harmless(said) and len(said) < 20_000
 
 
+def test_the_tests_that_the_document_names_exist() -> None:
+    """Under "Attacks" in docs/reliability.md: every ``file::test``, and each ``test`` that follows in the same line."""
+    root = Path(__file__).resolve().parents[1]
+    text = (root / "docs" / "reliability.md").read_text("utf-8")
+    named = 0
+    for line in text.partition("\n## Attacks\n")[2].partition("\n## ")[0].splitlines():
+        file = ""
+        for word in line.split("`")[1::2]:
+            path, _, test = word.rpartition("::")
+            file = path or file
+            if not test.startswith("test_"):
+                continue
+            assert file, word
+            found = (root / file).read_text("utf-8")
+            assert f"def {test}(" in found or (test.endswith("*") and f"def {test[:-1]}" in found), word
+            named += 1
+    assert named > 50
+
+
 def test_every_mutation_follows_from_its_seed() -> None:
     for kind, _, make in inputs.KINDS:
         assert [make(Random(7)) for _ in range(3)] == [make(Random(7)) for _ in range(3)], kind
