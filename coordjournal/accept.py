@@ -5,7 +5,7 @@ say the same in a hundredth of the time and without importing anything. tests/te
 """
 
 from .canonical import MOST_INTEGER, outside_model
-from .text import is_ident, is_label, is_page, is_reason, is_space, is_text
+from .text import META_VALUE_BYTES, is_ident, is_label, is_page, is_reason, is_space, is_text
 from .timestamp import seconds
 from .trailer import MOST_TTL
 
@@ -20,7 +20,6 @@ _ID_FORM = b"hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh"
 _SHA256_FORM = b"h" * 64
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _META_KEY = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/-")
-_META_VALUE_BYTES = 2000
 _TYPE_BYTES = 100
 
 
@@ -84,7 +83,7 @@ def _is_meta_key(key: str) -> bool:
 
 
 def _is_meta_value(item: object) -> bool:
-    return item == "" or (type(item) is str and is_text(item.replace("\n", " "), _META_VALUE_BYTES))
+    return item == "" or (type(item) is str and is_text(item.replace("\n", " "), META_VALUE_BYTES))
 
 
 # For each type the fields that must be there and those that may.

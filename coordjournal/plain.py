@@ -3,8 +3,8 @@
 It only ever says yes, and only where the law and the admission would: whatever it passes over goes to them, so that
 they stay the definition, and every refusal is theirs. tests/test_plain.py holds it to that.
 
-    plain       a decision of a built-in type, not of the lease's own, without ``meta``, unsigned, whose texts need no
-                escape in JSON (but for the reason); ASCII or not; under the lease of its parent or none
+    plain       a decision of a built-in type, not of the lease's own, unsigned, whose texts need no escape in JSON (but
+                for the reason); ASCII or not; under the lease of its parent or none
     not plain   everything else: a few commits in a hundred of a usual log
 
 For such texts canonical JSON has exactly one spelling, so that one regular expression over the bytes of the commit
@@ -22,7 +22,7 @@ fewer than a thousand commits does better without it, and it is on no path of a 
 import re
 
 from .commit import EMPTY_TREE, cut
-from .text import FORBIDDEN, IDENT_BYTES, LABEL_BYTES, PAGE_BYTES, REASON_BYTES, is_space
+from .text import FORBIDDEN, IDENT_BYTES, LABEL_BYTES, META_VALUE_BYTES, PAGE_BYTES, REASON_BYTES, is_space
 from .timestamp import LAST_SECOND, seconds
 
 TYPE_CHECKING = False
@@ -65,12 +65,16 @@ _TIME = rb"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}):([0-9]{2})"
 # Eleven digits are before the year 9999.
 _PERSON = rb"(" + _IDENT + rb") <[^\x00-\x1f<>\x7f]*> (0|[1-9][0-9]{0,10}) [+-][0-9]{4}\n"
 _HEADER = rb"tree (%b{%%d})\n(?:parent (%b{%%d})\n)?author %bcommitter %b\n" % (_HEX, _HEX, _PERSON, _PERSON)
-_ENVELOPE = rb'\{"actor":"\3","at":"' + _TIME + rb'\.[0-9]{6}Z","id":"' + _ID + rb'","payload":'
+_ITEM = rb'"[A-Za-z0-9._:/-]{1,100}":"%b{0,%d}"' % (_TEXT, META_VALUE_BYTES)
+_META = rb'(?:"meta":\{(%b(?:,%b)*)\},)?' % (_ITEM, _ITEM)
+_ENVELOPE = rb'\{"actor":"\3","at":"' + _TIME + rb'\.[0-9]{6}Z","id":"' + _ID + rb'",' + _META + rb'"payload":'
 _FRONT = _HEADER + rb"([^\n]*)\n\n" + _ENVELOPE
 _REST = rb',(?:"reason":"(' + _REASON + rb')",)?"space":"(' + _TEXT + rb'+)","type":"%b","v":1\}\n\n'
 _FREE = rb"(-; term=" + _NUMBER + rb")"
 _HELD = rb"([^\x00-\x1f;\x7f]+; term=" + _NUMBER + rb"; ttl=(" + _NUMBER + rb")); until=" + _TIME + rb"Z"
 _BACK = _REST + rb"Seq: (0|" + _NUMBER + rb")\n(?:Lease: (?:" + _FREE + rb"|" + _HELD + rb")\n)?"
+
+_KEYS = re.compile(rb'"([^"]*)":"[^"]*"').findall  # of a meta object that has matched
 
 # What is no text although its bytes are no ASCII controls; ASCII ones the patterns exclude, but for line ends.
 _NO_TEXT = re.compile("[" + "".join(map(re.escape, sorted(c for c in FORBIDDEN if not c.isascii()))) + "]").search
@@ -211,10 +215,12 @@ def reader(space: str, width: int, latest: int = LAST_SECOND, skew: int = LAST_S
         if found is None:
             return None
         groups = found.groups()
-        tree, parent, _actor, authored, appender, appended, subject, day, minute, second = groups[:10]
-        payload = groups[10:-9]
+        tree, parent, _actor, authored, appender, appended, subject, day, minute, second, meta = groups[:11]
+        payload = groups[11:-9]
         reason, in_space, seq, free, held, ttl, until_day, until_minute, until_second = groups[-9:]
         if not raw.isascii() and not _is_text(raw):
+            return None
+        if meta is not None and not _rises(_KEYS(meta)):
             return None
         due = render(*payload)
         if due is None or subject != cut(due):
@@ -272,6 +278,11 @@ def holds(files: "Sequence[File] | None", body: "Body") -> bool:
         return False
     file = files[0]
     return (file.mode, file.name, file.size, file.sha256) == ("100644", "body", body[1], body[2])
+
+
+def _rises(keys: "list[bytes]") -> bool:
+    """Whether no key stands twice, and all in their order."""
+    return keys == sorted(set(keys))
 
 
 def _is_text(raw: bytes) -> bool:

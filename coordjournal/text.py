@@ -23,6 +23,7 @@ LABEL_BYTES = 400
 SPACE_BYTES = 80
 PAGE_BYTES = 2000
 REASON_BYTES = 10_000
+META_VALUE_BYTES = 2000
 
 
 def is_text(value: object, most: int) -> bool:
