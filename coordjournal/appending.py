@@ -619,16 +619,12 @@ class Writer:
             reason = state.would_be_void(landed[0].decision.json())
             what = "it"
         else:
-            after = self.after(state, landed)
+            after = state.after(item.record() for item in landed)
             void = next((item for item in landed if after.void_reason(item.seq) is not None), None)
             reason = after.void_reason(void.seq) if void else None
             what = f"the decision {void.decision.id}" if void else ""
         if reason is not None:
             raise WouldBeVoid(reason, f"{what} would have no effect: {VOID_REASONS[reason]}")
-
-    def after(self, state: CoordinationState, landed: Sequence[Landed]) -> CoordinationState:
-        """The state once ``landed`` has landed on ``state``."""
-        return state.after(map(Landed.record, landed))
 
 
 def _is_same(one: Decision, other: Decision) -> bool:

@@ -339,8 +339,9 @@ class Projection:
             [(ids,)] = self._rows("SELECT ids FROM blocks WHERE first = ?", first)
             for at in _beginning_with(ids, _ID, digits):
                 id = _text_id(ids[at * _ID : at * _ID + _ID])
-                seq = self.first(id) if id.startswith(prefix) else None
-                found |= {seq} - {None}  # type: ignore[arg-type]
+                seq = self.first(id) if id.startswith(prefix) else None  # with its hyphens, and where it stands first
+                if seq is not None:
+                    found.add(seq)
         if prefix == digits:
             found |= self._commits_beginning_with(prefix, last)
         return {seq for seq in found if seq <= last}

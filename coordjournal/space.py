@@ -287,7 +287,7 @@ class Space:
         _, new = self._writer.known(state, intents, True)
         self._writer.check_asked(state, Ask(expect, when))
         landed, _ = self._writer.stamped(state, new, allow_void, self._writer.held)
-        return Preview(landed, state, self._writer.after(state, landed))
+        return Preview(landed, state, state.after(item.record() for item in landed))
 
     def way(self, precondition: bool = False) -> Way:
         """The way that an append takes now: ``embedded``, ``sequencer``, ``compare-and-swap`` or ``lease``. With a

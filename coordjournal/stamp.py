@@ -166,7 +166,7 @@ class _Plainly:
             shown = subject(decision.type, decision.payload)
             seq, oid, lease = 0, None, None
             if parent is not None:
-                seq, oid = parent.seq + 1, parent.oid  # type: ignore[operator]
+                seq, oid = parent.seq + 1, parent.oid  # type: ignore[operator]  # a tip has a Seq; else the law finds out
                 lease = parent.lease and self._trailer(parent.lease, doc)
             raw = build(tree, oid, decision.actor, authored, by.who, self._time, shown, line, seq, lease=lease)
         except Exception:

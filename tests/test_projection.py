@@ -282,6 +282,17 @@ def test_a_log_that_grows_beyond_a_step_gets_a_projection(tmp_path: Path, monkey
     connection.close()
 
 
+def test_the_longest_name_of_a_space_has_a_projection(path: Path) -> None:
+    """80 bytes become 240 in the name of a file, and SQLite puts -journal behind it."""
+    for name in ("\N{LATIN SMALL LETTER SHARP S}" * 40, "../x", "Gr\N{LATIN SMALL LETTER O WITH DIAERESIS}\u00dfe/1"):
+        with Journal.open(path) as journal:
+            room = journal.space(name)
+            for _ in range(2):
+                room.append_many([room.intent(AliasSet(f"{n}", "s:P"), actor="alice") for n in range(9)])
+                assert len(room.state().aliases) == 9
+    assert len(list((path / "coordjournal" / "fold").glob("*.sqlite"))) == 3
+
+
 def test_without_its_file_a_state_is_the_same(path: Path) -> None:
     with Journal.open(path) as journal:
         state = journal.space("garden").state()
