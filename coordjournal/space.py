@@ -548,17 +548,18 @@ class Space:
         self._kept = len(self._index)  # whether that works or not
         known = self._projection
         if known is None:
-            self._stand_on(Projection.build(path, self.id, store, self._tip))
+            self._take_over(Projection.build(path, self.id, store, self._tip), 0)
         elif known.extend(self._index):
             self._stand_on(known)
         else:
-            self._take_over(Projection.open(path, self.id, store), known)
+            self._take_over(Projection.open(path, self.id, store), known.count)
 
-    def _take_over(self, found: Projection | None, known: Projection) -> None:
-        """Stands on a projection that another process has extended or made meanwhile, if it is of this log."""
+    def _take_over(self, found: Projection | None, known: int) -> None:
+        """Stands on a projection of more than ``known`` decisions, if it is of this log. Another process may have made
+        or extended it meanwhile; what it does not hold stays in memory."""
         if found is None:
             return
-        if known.count < found.count <= len(self._index) and found.tip == self._index.commit(found.count - 1):
+        if known < found.count <= len(self._index) and found.tip == self._index.commit(found.count - 1):
             more = [self._index.record(seq) for seq in range(found.count, len(self._index))]
             tip = self._tip
             self._stand_on(found)

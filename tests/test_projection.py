@@ -282,6 +282,23 @@ def test_a_log_that_grows_beyond_a_step_gets_a_projection(tmp_path: Path, monkey
     connection.close()
 
 
+def test_a_projection_that_another_has_just_made_holds_no_reader_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space, "_PROJECTED", 4)
+    path = tmp_path / "new.git"
+    run("git", "init", "--quiet", "--bare", path)
+    with Journal.open(path) as slow, Journal.open(path) as fast:
+        for number in range(3):
+            slow.space("garden").append(AliasSet(f"{number}", "s:P"), actor="alice")
+        for number in range(3, 6):
+            fast.space("garden").append(AliasSet(f"{number}", "s:P"), actor="bob")
+        assert file_of(path).exists()  # of fewer decisions than the slow one reads at once now
+        assert slow.space("garden").state().seq == 5
+        assert len(slow.space("garden").state().aliases) == 6
+        assert slow.space("garden").append(AliasSet("6", "s:P"), actor="alice").seq == 6
+
+
 def test_the_longest_name_of_a_space_has_a_projection(path: Path) -> None:
     """80 bytes become 240 in the name of a file, and SQLite puts -journal behind it."""
     for name in ("\N{LATIN SMALL LETTER SHARP S}" * 40, "../x", "Gr\N{LATIN SMALL LETTER O WITH DIAERESIS}\u00dfe/1"):
