@@ -83,6 +83,7 @@ def landed(told: str) -> str:
         ("embedded-many", '"landed '),
         ("sequenced", "ok refs/append/garden"),
         ("batch", "ok refs/append/garden"),
+        ("swap", "ok refs/spaces/garden"),
     ],
 )
 def test_an_append_is_on_the_disk_before_it_is_answered(name: str, answer: str, prefix: str, tmp_path: Path) -> None:

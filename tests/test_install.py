@@ -200,7 +200,7 @@ def test_upgrade_of_a_repository(bare: Bare, tmp_path: Path, client: Path, monke
     assert report.version == "0.2.0"
     assert os.readlink(place / "current") == f"versions/{second.name}"
     assert os.readlink(place / "previous") == first
-    for name in actions.hooks.NAMES:
+    for name in actions.hooks.wanted(sequenced=True):
         assert (repository / "hooks" / name).read_text().endswith("# a later template\n")
     assert not list((repository / "hooks").glob("*edited*"))
     assert push(client, repository, f"{decide(client)}:refs/spaces/garden").returncode == 0

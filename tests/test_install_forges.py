@@ -57,7 +57,7 @@ def test_a_hook_that_runs_a_folder_of_hooks_stays_and_ours_goes_into_the_folder(
     report = install.install(str(forge), prefix=prefix)
     after = snapshot(forge / "hooks")
     assert {name: after[name] for name in before} == before
-    assert after.keys() - before.keys() == {"pre-receive.d/coordjournal"}
+    assert after.keys() - before.keys() == {"pre-receive.d/coordjournal", "reference-transaction"}
     guarded(forge, client)
     told = "\n".join(step.text for step in report.steps)
     assert f"wrote the hook {forge / DROPPED}, which {forge / 'hooks' / 'pre-receive'} runs" in told
@@ -118,7 +118,7 @@ def test_one_that_was_moved_aside_by_an_earlier_version_comes_back(forge: Path, 
     install.install(str(forge), prefix=prefix)
     after = snapshot(forge / "hooks")
     assert {name: after[name] for name in before} == before
-    assert after.keys() - before.keys() == {"pre-receive.d/coordjournal"}
+    assert after.keys() - before.keys() == {"pre-receive.d/coordjournal", "reference-transaction"}
     guarded(forge, client)
     install.uninstall(str(forge))
     assert snapshot(forge / "hooks") == before

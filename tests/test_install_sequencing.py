@@ -93,7 +93,7 @@ def test_the_choice_is_remembered(bare: Bare, client: Path) -> None:
     report = install.install(str(repository), sequencing=False)
     assert state(repository) == OFF
     order = [step.text for step in report.steps if step.kind == "changed"]
-    assert [text.split()[0] for text in order] == ["told", "removed", "removed"]
+    assert [text.split()[0] for text in order] == ["told", "removed", "removed", "wrote"]
     assert "refs/meta/coordjournal" in order[0]
     assert KEY in order[1]
     assert "proc-receive" in order[2]
@@ -166,6 +166,61 @@ def test_without_its_record_it_can_still_be_removed(bare: Bare) -> None:
     (repository / "coordjournal" / "installed.json").unlink()
     install.uninstall(str(repository))
     assert state(repository) == OFF
+
+
+# -- where there is none, ordinary pushes are brought to the disk ------------------------------------------------------
+
+
+def test_the_hook_that_syncs_stands_where_nothing_is_sequenced(prefix: str, tmp_path: Path) -> None:
+    repository = tmp_path / "new.git"
+    install.init(str(repository), prefix=prefix, sequencing=False)
+    path = repository / "hooks" / hooks.SYNC
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755
+    assert not [finding for finding in install.doctor(str(repository), probe=False) if finding.level != "ok"]
+    install.install(str(repository), sequencing=True)
+    assert sorted(os.listdir(repository / "hooks")) == ["pre-receive", "proc-receive"]
+    install.install(str(repository), sequencing=False)
+    assert sorted(os.listdir(repository / "hooks")) == ["pre-receive", hooks.SYNC]
+    path.unlink()
+    [found] = [finding for finding in install.doctor(str(repository), probe=False) if finding.level != "ok"]
+    assert (found.check, found.level) == ("hooks", "warning")
+    assert "power failure" in found.what and "coordjournal install" in found.remedy
+    assert install.install(str(repository)).changed
+    install.uninstall(str(repository))
+    assert os.listdir(repository / "hooks") == []
+
+
+def test_the_hook_of_others_sees_each_transaction_after_it(plain: Path, prefix: str, client: Path) -> None:
+    path = plain / "hooks" / hooks.SYNC
+    path.parent.mkdir()
+    path.write_text('#!/bin/sh\n{ echo "$1"; cat; } >>seen.txt\n[ "$1" != prepared ] || [ ! -e closed ]\n')
+    path.chmod(0o755)
+    before = snapshot(plain / "hooks")
+    report = install.install(str(plain), prefix=prefix, sequencing=False)
+    assert f"moved the hook that was there to {path}.before-coordjournal" in told(report, "changed")
+    tip = decide(client)
+    assert push(client, plain, f"{tip}:refs/spaces/garden").returncode == 0
+    line = f"{'0' * 40} {tip} refs/spaces/garden\n"
+    assert (plain / "seen.txt").read_text() == f"prepared\n{line}committed\n{line}"
+    (plain / "closed").touch()
+    done = push(client, plain, f"{decide(client, parent=tip, seq=1)}:refs/spaces/garden")
+    assert done.returncode and "hook" in done.stderr
+    assert git(plain, "rev-parse", "refs/spaces/garden") == tip
+    (plain / "closed").unlink()
+    install.uninstall(str(plain))
+    assert snapshot(plain / "hooks") == before
+
+
+def test_a_hook_of_others_is_left_alone_where_intents_are_sequenced(plain: Path, prefix: str) -> None:
+    path = plain / "hooks" / hooks.SYNC
+    path.parent.mkdir()
+    path.write_text(FOREIGN.replace("exit 1", "exit 0"))
+    path.chmod(0o755)
+    before = snapshot(plain / "hooks")
+    install.install(str(plain), prefix=prefix)
+    assert {**snapshot(plain / "hooks"), **before} == snapshot(plain / "hooks")
+    assert hooks.SYNC not in "".join(step.text for step in install.uninstall(str(plain)).steps)
+    assert snapshot(plain / "hooks") == before
 
 
 # -- beside a hook of others -------------------------------------------------------------------------------------------

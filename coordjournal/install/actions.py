@@ -126,8 +126,7 @@ def uninstall(repo: str) -> Report:
         record = records.load(repository)
         where = hooks.folder(repository)
         if record is None:
-            ours = [name for name in hooks.NAMES if hooks.kind(hooks.place(where, name), name) == "ours"]
-            if not ours:
+            if not any(_is_ours(where, name) for name in hooks.NAMES):
                 raise InstallError(f"coordjournal is not installed in {repository.git_dir}")
             record = Record("", "", "", values=(sequencers.leftover(),))
         hooks.check_removal(where)
@@ -136,6 +135,8 @@ def uninstall(repo: str) -> Report:
             steps += _tell_no_sequencing(repository)
             steps += settings.restore_values(repository, record.values)
             for name in reversed(hooks.NAMES):  # the one that guards the logs goes last
+                if name == hooks.SYNC and name not in record.hooks and not _is_ours(where, name):
+                    continue  # it was never to be there
                 steps += hooks.take_out(where, name, record.hooks.get(name))
             steps += settings.restore(repository, record.made)
             _unlink(records.path(repository))
@@ -205,8 +206,7 @@ def _install(
     place = prefixes.checked(prefix or (record.prefix if record else prefixes.default()))
     _check_reach(place, repository.audience)
     chosen = _interpreter(repository.audience, python, record.python if record else None)
-    names = [name for name in hooks.NAMES if sequenced or name != sequencers.HOOK]
-    rendered = {name: hooks.render(name, chosen.path, place) for name in names}
+    rendered = {name: hooks.render(name, chosen.path, place) for name in hooks.wanted(sequenced)}
     package = prefixes.running_package()
     steps = _put_package(place, package, chosen)
     _check_reach(os.path.join(place, "current", "lib", "coordjournal", "receive.py"), repository.audience)
@@ -238,6 +238,8 @@ def _install(
         for name, content in rendered.items():
             old = record.hooks.get(name) if record else None
             steps += hooks.put(where, name, content, repository.sharing.file(0o755), old)
+        if sequenced and _is_ours(where, hooks.SYNC):
+            steps += hooks.take_out(where, hooks.SYNC, record.hooks.get(hooks.SYNC) if record else None)
         made = settings.apply(repository, planned)
         if sequenced:
             made += settings.apply_values(repository, values)
@@ -251,6 +253,10 @@ def _install(
         steps.append(kept("no sequencing of intents, as was chosen; --sequencing turns it on"))
     steps += sequencers.remarks(repository, where)
     return Report(repository.git_dir, place, chosen.path, package.version, (*steps, *_remarks(repository, strict)))
+
+
+def _is_ours(where: str, name: str) -> bool:
+    return hooks.kind(hooks.place(where, name), name) == "ours"
 
 
 def _stop_sequencing(

@@ -156,6 +156,11 @@ def _hook_files(patient: _Patient) -> _Answers:
         if whose != "ours":
             if name == sequencing.HOOK:
                 continue  # whether it should be there is a question of its own
+            if name == hooks.SYNC:
+                if patient.record and name in patient.record.hooks:
+                    what = f"{path} is not there: a power failure may take back a push that was answered"
+                    yield Finding("hooks", "warning", what, again)
+                continue
             what = "is missing" if whose == "absent" else "is not coordjournal's"
             yield Finding("hooks", "error", f"{path} {what}: nothing guards the logs", again)
             continue
@@ -192,7 +197,7 @@ def _interpreter(patient: _Patient) -> _Answers:
             continue
         with open(path, "rb") as file:
             first = file.readline().decode("utf-8", "surrogateescape")
-        match = re.fullmatch(r"#!(/\S+) .*\n", first)
+        match = re.fullmatch(r"#!(/\S+)( .*)?\n", first)
         if not match:
             yield Finding("interpreter", "error", f"{path} names no interpreter in its first line")
             continue

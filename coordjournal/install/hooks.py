@@ -25,7 +25,8 @@ from .interpreter import SHEBANG_BYTES
 from .report import Step, changed, kept, note
 from .repository import Repository, quoted
 
-NAMES = ("pre-receive", "proc-receive")
+NAMES = ("pre-receive", "proc-receive", "reference-transaction")
+SYNC = "reference-transaction"  #: brings ordinary pushes to the disk, where there is no sequencer to do so
 ALONE = frozenset({"proc-receive"})  #: those that cannot run another one after them
 BEFORE = ".before-coordjournal"
 EDITED = ".coordjournal-edited"
@@ -33,6 +34,12 @@ EDITED = ".coordjournal-edited"
 _IN_FOLDER = "coordjournal"  # our name among other hooks
 
 Kind = Literal["absent", "ours", "foreign"]
+
+
+def wanted(sequenced: bool) -> tuple[str, ...]:
+    """The hooks of a repository in which intents are ``sequenced``, or are not. Ordinary pushes are brought to the disk
+    where they are the way to append: it costs each of them two processes (docs/decisions/0031)."""
+    return tuple(name for name in NAMES if name != (SYNC if sequenced else "proc-receive"))
 
 
 def folder(repository: Repository) -> str:

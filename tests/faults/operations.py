@@ -60,9 +60,9 @@ def ids(count: int) -> list[str]:
     return [str(UUID(int=first + number)) for number in range(count)]
 
 
-def _server(place: Path, prefix: str, decisions: int = 3) -> Path:
+def _server(place: Path, prefix: str, decisions: int = 3, sequencing: bool = True) -> Path:
     path = place / "server.git"
-    install.init(str(path), prefix=prefix)
+    install.init(str(path), prefix=prefix, sequencing=sequencing)
     _grow(path, decisions)
     return path
 
@@ -77,16 +77,6 @@ def _grow(path: Path, decisions: int) -> None:
 def _clones(place: Path) -> None:
     for name in ("alice", "bob"):
         Journal.clone(str(place / "server.git"), place / name, extensions={}).close()
-
-
-def _without_sequencer(path: Path) -> None:
-    subprocess.run(["git", "-C", str(path), "config", "--unset-all", "receive.procReceiveRefs"], check=True)
-    (path / "hooks" / "proc-receive").unlink()
-    record = json.loads((path / "coordjournal" / "installed.json").read_text())
-    record["sequencing"] = False
-    (path / "coordjournal" / "installed.json").write_text(json.dumps(record))
-    with Journal.open(path) as journal:
-        descriptor.publish(journal.store)  # type: ignore[arg-type]
 
 
 # -- the operations --------------------------------------------------------------------------------------------------
@@ -114,7 +104,7 @@ def _sequenced(place: Path, prefix: str) -> dict[str, Any]:
 
 
 def _swap(place: Path, prefix: str) -> dict[str, Any]:
-    _without_sequencer(_server(place, prefix))
+    _server(place, prefix, sequencing=False)
     _clones(place)
     return {"verb": "append", "where": "alice", "ids": ids(1)}
 
