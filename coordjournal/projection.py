@@ -17,6 +17,8 @@ Rows are only ever added, and every question says up to which Seq it asks, so th
 - It is *extended* by what an index in memory has gathered, in one transaction.
 - Who writes holds the lock beside the file, and makes sure that the file is still the one it has opened. So no file is
   ever replaced under a writer, whose journal would then be taken for one of the new file.
+- Who has written notes in the lock the size and the time of change that the file has then. A file that has others was
+  written by somebody else, or by a writer that was killed, and is not believed.
 - Where the file cannot be made, is damaged or gone, a projection in memory takes its place.
 """
 
@@ -182,6 +184,8 @@ class Projection:
         with self._lock, _writing(self._path if self._inode is not None else None) as alone:
             if not alone or not self._is_in_place():
                 return False
+            if self._inode is not None and not _is_as_written(str(self._path)):
+                return False
             tip = index.commit(len(index) - 1)
             try:
                 connection = self._connected()
@@ -192,6 +196,8 @@ class Projection:
                     _add(connection, index)
                     connection.execute("UPDATE meta SET count = ?, tip = ?", (len(index), tip))
                     connection.execute("COMMIT")
+                    if self._inode is not None:
+                        _note(str(self._path))
                 finally:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
@@ -219,6 +225,7 @@ class Projection:
             _sync(new)
             _unlink(f"{path}-journal")  # of the file that is replaced
             os.replace(new, path)
+            _note(path)
             self._open_file()
             return True
         except (OSError, sqlite3.Error):
@@ -234,6 +241,8 @@ class Projection:
     def _open_file(self) -> None:
         assert self._path is not None
         self._inode = os.stat(self._path).st_ino
+        if not _is_as_written(self._path):
+            raise OSError("changed by somebody else")
         self._connection = sqlite3.connect(
             self._path, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
         )
@@ -702,6 +711,23 @@ def _writing(path: str | None, wait: bool = False) -> Iterator[bool]:
         yield True
     finally:
         os.close(descriptor)
+
+
+def _note(path: str) -> None:
+    """Notes that the file is as it must be. Who calls holds the lock."""
+    with open(f"{path}.lock", "w", encoding="ascii") as file:
+        file.write(_written(path))
+
+
+def _is_as_written(path: str) -> bool:
+    """Whether the file is as its last writer has noted. In the moment before that is noted it is not, too."""
+    with open(f"{path}.lock", encoding="ascii", errors="replace") as file:
+        return file.read() == _written(path)
+
+
+def _written(path: str) -> str:
+    about = os.stat(path)
+    return f"{about.st_size} {about.st_mtime_ns}\n"
 
 
 def _unlink(*paths: str) -> None:

@@ -4,6 +4,7 @@ makes an answer wrong or ends a program."""
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -329,6 +330,8 @@ DAMAGES = {
     "one page": lambda raw: raw[:4096],
     "zeros inside": lambda raw: raw[:4096] + bytes(len(raw) - 4096),
     "noise inside": lambda raw: raw[:4096] + b"\xa5\x5a" * (len(raw) // 2 - 2048),
+    "a letter of a text": lambda raw: raw.replace(b"garden:1", b"garden:2"),
+    "a letter of a key": lambda raw: raw.replace("ß1".encode(), "ß7".encode()),
     "another layout": lambda raw: raw.replace(b"aliases", b"sesaila"),
 }
 
@@ -350,6 +353,33 @@ def test_a_damaged_file_is_made_anew(path: Path, damage: str) -> None:
     append(path, 5)
     assert answer(path)["seq"] == first["seq"] + 5
     assert Projection.open(str(file_of(path)), "garden", GitStore(path)) is not None
+
+
+def test_what_somebody_else_has_written_into_the_file_is_not_extended(path: Path) -> None:
+    first = answer(path)
+    with Journal.open(path) as journal:
+        garden = journal.space("garden")
+        garden.state()
+        good = file_of(path).read_bytes()
+        file_of(path).write_bytes(good.replace(b"garden:1", b"garden:2"))
+        for number in range(9):
+            garden.append(AliasSet("new", f"s:{number}"), actor="bob")
+    found = answer(path)
+    assert (found["seq"], found["aliases"]) == (20, {**first["aliases"], "new": "s:8"})
+
+
+def test_a_copy_that_keeps_its_times_is_used(path: Path, tmp_path: Path, reads: list[str]) -> None:
+    """As of a backup; of another copy it is made anew once."""
+    first = answer(path)
+    for copy, due in ((shutil.copy2, 0), (shutil.copy, 4 + 12)):
+        shutil.copytree(path, tmp_path / "copy.git", copy_function=copy)
+        reads.clear()
+        assert answer(tmp_path / "copy.git") == first
+        assert len(reads) == due
+        reads.clear()
+        assert answer(tmp_path / "copy.git") == first
+        assert reads == []
+        shutil.rmtree(tmp_path / "copy.git")
 
 
 def test_the_projection_of_another_log_is_ignored(path: Path) -> None:

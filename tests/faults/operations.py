@@ -157,11 +157,12 @@ def _extend(place: Path, prefix: str) -> dict[str, Any]:
     path = _server(place, prefix, _PROJECTED)
     with Journal.open(path, extensions={}) as journal:
         journal.space(SPACE).state()
-    kept = {file: file.read_bytes() for file in (path / "coordjournal").rglob("*.sqlite")}
+    folder = path / "coordjournal" / "fold"
+    assert list(folder.glob("*.sqlite")), "there is no projection"
+    shutil.copytree(folder, place / "kept")
     _grow(path, _PROJECTED)
-    assert kept, "there is no projection"
-    for file, content in kept.items():
-        file.write_bytes(content)
+    shutil.rmtree(folder)
+    (place / "kept").rename(folder)
     return {"verb": "fold", "where": "server.git"}
 
 
