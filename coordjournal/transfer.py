@@ -182,9 +182,7 @@ def land(journal: Journal, space: str, planned: Plan) -> None:
     if journal.remote is None:
         moved = journal.store.move(space, old, planned.tip, "import")
     else:
-        moved = journal.remote.push(space, old, planned.tip)
-        if moved:
-            journal.store.move(space, old, planned.tip, "pushed")
+        moved = journal.space(space).advance(old, planned.tip)
     if not moved:
         raise Contention(f"{space}: somebody else appended meanwhile; nothing was imported")
 

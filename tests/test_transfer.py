@@ -240,6 +240,25 @@ def test_a_repeated_id_is_brought_as_it_was(tmp_path):
     assert dumped(target) == lines
 
 
+@pytest.mark.parametrize("sequencing", [True, False])
+def test_a_clone_brings_it_to_a_server_the_way_it_appends(bare, tmp_path, lines, sequencing):
+    path = bare(sequencing=sequencing)
+    if sequencing:  # all that is pushed goes through refs/append then
+        git(path, "config", "receive.hideRefs", "refs/spaces")
+    with Journal.clone(str(path), tmp_path / "clone") as clone:
+        brought(clone, lines[:2])
+        assert dumped(clone) == lines[:2]
+        planned = plan(clone, "garden", lines)
+        with Journal.open(path) as server:
+            assert dumped(server) == lines[:2]
+            garden = server.space("garden")
+            garden.append(AliasSet("other", "s:p"), actor="eve")
+        with pytest.raises(Contention):
+            land(clone, "garden", planned)
+    with Journal.clone(str(path), tmp_path / "other") as clone:
+        assert clone.space("garden").last_seq() == 2
+
+
 # -- with git: what other programs put into a commit ------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
 
@@ -24,13 +25,13 @@ from .tracing import Point
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--only", "names", multiple=True, type=click.Choice(sorted(OPERATIONS)), help="This one; repeatable.")
 @click.option("--who", help="Kill only in processes whose name contains this.")
-@click.option("--every", default=1, help="Only each so manieth point.")
-@click.option("--first", default=0, help="Leave out so many points at the beginning.")
 @click.option("--seconds", default=0.0, help="Leave an operation after so long, and draw its points; 0: never.")
+@click.option("--seed", default=1, help="What is drawn.")
+@click.option("--jobs", default=1, help="Operations at once.")
 @click.option("--list", "listing", is_flag=True, help="Only list the points.")
 @click.option("--keep", is_flag=True, help="Keep the folders.")
 def main(
-    names: tuple[str, ...], who: str | None, every: int, first: int, seconds: float, listing: bool, keep: bool
+    names: tuple[str, ...], who: str | None, seconds: float, seed: int, jobs: int, listing: bool, keep: bool
 ) -> None:
     """Kill each process of each operation at each system call that writes, and look whether all holds."""
     for key in [key for key in os.environ if key.startswith(("GIT_", "COORDJOURNAL_"))]:
@@ -40,34 +41,33 @@ def main(
     place = Path(tempfile.mkdtemp(prefix="coordjournal-faults-"))
     prefix = str(place / "prefix")
     install.init(str(place / "first.git"), prefix=prefix)
-    total, faults = 0, 0
-    for name in names or OPERATIONS:
+
+    def one(name: str) -> tuple[int, int, int]:
+        """Does all of an operation; how many points it has, how many kills were made, and how many faults found."""
         began = time.monotonic()
         killing = Killing(OPERATIONS[name], place / name, prefix)
-        there = [point for point in killing.points() if who is None or who in point.who]
-        points = there[first::every]
-        if seconds:
-            random.Random(name).shuffle(points)
+        points = [point for point in killing.points() if who is None or who in point.who]
         if listing:
-            for point in points:
-                click.echo(f"{name}: {point}")
-            continue
+            click.echo("".join(f"{name}: {point}\n" for point in points), nl=False)
+            return len(points), 0, 0
+        drawn = random.Random(f"{name} {seed}").sample(points, len(points)) if seconds else points
         counts = Counts()
-        tell = _told(len(points)) if sys.stderr.isatty() else lambda _: None
-        until = began + seconds if seconds else float("inf")
-        killing.kill(_until(until, points), counts, tell)
+        tell = _told(name, len(points)) if jobs == 1 and sys.stderr.isatty() else lambda _: None
+        killing.kill(_until(began + seconds if seconds else float("inf"), drawn), counts, tell)
         done = sum(counts.points.values())
-        click.echo(
-            f"{name}: {done} kills of {len(there)} points ({counts.not_reached} not reached again), "
+        told = [
+            f"{name}: {done} kills of {len(points)} points ({counts.not_reached} not reached again), "
             f"{counts.locks_left} locks left behind, {len(counts.faults)} faults, {time.monotonic() - began:.0f} s"
-        )
-        for process, count in sorted(counts.points.items()):
-            click.echo(f"    {count:5} {process}")
-        for fault in counts.faults:
-            click.echo(f"\n{fault}\n")
-        total, faults = total + done, faults + len(counts.faults)
+        ]
+        told += [f"    {count:5} {process}" for process, count in sorted(counts.points.items())]
+        told += [f"\n{fault}\n" for fault in counts.faults]
+        click.echo("\n".join(told))
+        return len(points), done, len(counts.faults)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        points, kills, faults = map(sum, zip(*pool.map(one, names or OPERATIONS), strict=True))
     if not listing:
-        click.echo(f"{total} kills, {faults} faults")
+        click.echo(f"{kills} kills of {points} points, {faults} faults")
     if keep:
         click.echo(f"kept in {place}")
     else:
@@ -79,13 +79,13 @@ def _until(end: float, points: list[Point]) -> Iterator[Point]:
     return takewhile(lambda _: time.monotonic() < end, points)
 
 
-def _told(count: int) -> Callable[[Point], None]:
+def _told(name: str, count: int) -> Callable[[Point], None]:
     number = 0
 
     def tell(point: Point) -> None:
         nonlocal number
         number += 1
-        click.echo(f"\r\x1b[K{number}/{count} {point}"[:150], err=True, nl=False)
+        click.echo(f"\r\x1b[K{name} {number}/{count} {point}"[:150], err=True, nl=False)
 
     return tell
 

@@ -21,7 +21,7 @@ from coordjournal.store import GitStore
 
 from .operations import SPACE, Operation, template
 from .tracing import Point, Tracer
-from .worker import intents
+from .worker import brought, intents
 
 _ROOT = str(Path(coordjournal.__file__).parent.parent)
 _WORKER = str(Path(__file__).parent / "worker.py")
@@ -107,6 +107,8 @@ class Killing:
             with Journal.open(self._run / "alice", extensions={}) as alice:
                 alice.sync()
                 _equal("what alice has after the next sync", alice.space(SPACE).state().seq, entries(server)[-1].seq)
+        if self.asked["verb"] == "rescue":
+            self._is_rescued()
         if operation.appends:
             self._lands_once()
         self._goes_on()
@@ -133,13 +135,16 @@ class Killing:
             if not any(entry.id == id and entry.commit == commit for entry in there):
                 raise Broken(f"{id} was acknowledged as {commit} and is not there")
         some = [id for id in self.asked["ids"] if id in times]
-        if self.asked["verb"] == "append" and some and some != self.asked["ids"]:
+        if self.asked["verb"] in ("append", "bring") and some and some != self.asked["ids"]:
             raise Broken(f"a part of what was to land together: {some}")
 
     def _lands_once(self) -> None:
         """Whoever asks again for the same gets it once."""
         with Journal.open(self._run / self.asked["where"], extensions={}) as journal:
             space = journal.space(SPACE)
+            if self.asked["verb"] == "bring":
+                brought(journal, self.asked)
+                return
             made = intents(space, self.asked)
             if self.asked["verb"] == "send":
                 _patiently(lambda: journal.send())
@@ -151,6 +156,19 @@ class Killing:
             _patiently(lambda: journal.send())
             if journal.outbox and (journal.outbox.entries() or journal.outbox.damaged()):
                 raise Broken(f"the outbox holds {journal.outbox.entries()} and {journal.outbox.damaged()}")
+
+    def _is_rescued(self) -> None:
+        """Whoever rescues again ends it: what was lost is on the server once, and the clone goes with the server."""
+        server = self._run / "server.git"
+        with Journal.open(self._run / "alice", extensions={}) as alice:
+            [rescued] = alice.rescue()
+            if rescued.outcome not in ("same", "pushed", "joined"):
+                raise Broken(f"the rescue ends as {rescued.json()}, {rescued.error}")
+            alice.sync()
+            _equal("the tip of alice", alice.space(SPACE).state().commit, entries(server)[-1].commit)
+        there = {entry.id for entry in entries(server)}
+        if not there.issuperset(self.asked["ids"]):
+            raise Broken(f"lost for good: {set(self.asked['ids']) - there}")
 
     def _goes_on(self) -> None:
         """Somebody else appends, by the way of the operation."""

@@ -22,11 +22,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import coordjournal
-from coordjournal import AliasSet, Journal, Queued, descriptor, install, timestamp
+from coordjournal import AliasSet, Journal, Queued, descriptor, install, timestamp, transfer
 
 SPACE = "garden"
 OLD_VERSION = "0.0.1"
 _BATCH = 12  # objects enough for a pack
+_BROUGHT = 5  # decisions of an import that are not there yet
+_LOST = 3  # decisions that a rescue brings back
 _PROJECTED = 300  # decisions enough for a projection
 
 
@@ -34,7 +36,8 @@ _PROJECTED = 300  # decisions enough for a projection
 class Operation:
     """``make`` fills the folder of a run, with the package in a prefix, and says what is asked of the worker.
 
-    ``appends``: the decisions it appends land all or none; ``serves`` its server judges pushes before it is installed.
+    ``appends``: whoever asks for its decisions again gets each of them once; ``serves`` its server judges pushes before
+    it is installed.
     """
 
     name: str
@@ -116,12 +119,22 @@ def _batch(place: Path, prefix: str) -> dict[str, Any]:
 
 
 def _lease(place: Path, prefix: str) -> dict[str, Any]:
-    path = _server(place, prefix)
+    _hasty(_server(place, prefix))
+    _clones(place)
+    return {"verb": "lease", "where": "alice", "ids": ids(1), "ttl": 5}
+
+
+def _serve(place: Path, prefix: str) -> dict[str, Any]:
+    _hasty(_server(place, prefix))
+    _clones(place)
+    return {"verb": "serve", "where": "alice", "ids": ids(1), "ttl": 5, "other": str(place / "bob")}
+
+
+def _hasty(path: Path) -> None:
+    """So that a lease that nobody holds any more is soon over."""
     subprocess.run(["git", "-C", str(path), "config", "coordjournal.clockSkew", "1"], check=True)
     with Journal.open(path) as journal:
         descriptor.publish(journal.store)  # type: ignore[arg-type]
-    _clones(place)
-    return {"verb": "lease", "where": "alice", "ids": ids(1), "ttl": 5}
 
 
 def _outbox(place: Path, prefix: str) -> dict[str, Any]:
@@ -137,6 +150,39 @@ def _outbox(place: Path, prefix: str) -> dict[str, Any]:
             except Queued:
                 continue
     (place / "away").rename(path)
+    return asked
+
+
+def _bring(place: Path, prefix: str) -> dict[str, Any]:
+    path = _server(place, prefix)
+    _clones(place)
+    shutil.copytree(path, place / "longer.git", symlinks=True)
+    _grow(place / "longer.git", _BROUGHT)
+    with Journal.open(place / "longer.git", extensions={}) as journal:
+        lines = list(transfer.export(journal, SPACE))
+    shutil.rmtree(place / "longer.git")
+    asked = {"verb": "bring", "where": "alice", "ids": [line["id"] for line in lines[-_BROUGHT:]]}
+    return asked | {"lines": "\n".join(map(json.dumps, lines))}
+
+
+def _rescue(place: Path, prefix: str) -> dict[str, Any]:
+    """A server that was restored from a backup, and a clone that has more."""
+    path = _server(place, prefix)
+    _clones(place)
+    shutil.copytree(path, place / "backup.git", symlinks=True)
+    _grow(path, _LOST)
+    with Journal.open(place / "alice", extensions={}) as alice:
+        alice.sync()
+        lost = [landed.decision.id for landed in alice.space(SPACE).log(-_LOST)]
+    shutil.rmtree(path)
+    (place / "backup.git").rename(path)
+    return {"verb": "rescue", "where": "alice", "ids": lost}
+
+
+def _rescue_fork(place: Path, prefix: str) -> dict[str, Any]:
+    """... and that has gone on since."""
+    asked = _rescue(place, prefix)
+    _grow(place / "server.git", 2)
     return asked
 
 
@@ -210,6 +256,10 @@ OPERATIONS = {
         Operation("swap", "a push by compare-and-swap, to a server that does not sequence", _swap),
         Operation("batch", f"{_BATCH} stamped decisions at once", _batch),
         Operation("lease", "a lease acquired, used and released", _lease),
+        Operation("serve", "a decision of somebody else, taken from the inbox under a lease", _serve),
+        Operation("import", f"an import of {_BROUGHT} decisions into a clone", _bring),
+        Operation("rescue", f"a server that is {_LOST} decisions behind, rescued", _rescue, appends=False),
+        Operation("rescue-fork", f"a server that lacks {_LOST} and has 2 others, rescued", _rescue_fork, appends=False),
         Operation("outbox", "two entries of the outbox sent", _outbox),
         Operation("sync", "a sync of 20 decisions", _sync, appends=False),
         Operation("build", f"a projection of {_PROJECTED} decisions built", _build, appends=False),

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from coordjournal import AliasSet, Intent, Journal, Queued, install
+from coordjournal import AliasSet, Intent, Journal, Queued, install, transfer
 from coordjournal.space import Space
 
 
@@ -59,8 +59,41 @@ def sync(journal: Journal, asked: dict[str, Any]) -> None:
     journal.sync()
 
 
+def serve(journal: Journal, asked: dict[str, Any]) -> None:
+    """Somebody else appends under a lease, and its holder takes it from the inbox."""
+    space = journal.space("garden")
+    with space.lease("node-a", ttl=asked["ttl"], renew=False) as lease:
+        with Journal.open(Path(asked["other"]), extensions={}) as other:
+            append(other, asked)
+        for one in lease.serve_once():
+            tell("landed", one.decision.id, one.commit)
+
+
+def brought(journal: Journal, asked: dict[str, Any]) -> transfer.Plan:
+    """An import that has landed."""
+    planned = transfer.plan(journal, "garden", asked["lines"].encode().splitlines())
+    transfer.land(journal, "garden", planned)
+    return planned
+
+
+def bring(journal: Journal, asked: dict[str, Any]) -> None:
+    for commit, *_, decision, _ in brought(journal, asked).records:
+        tell("landed", decision["id"], commit)
+
+
+def rescue(journal: Journal, asked: dict[str, Any]) -> None:
+    for rescued in journal.rescue():
+        tell("rescued", rescued.outcome)
+
+
 def fold(journal: Journal, asked: dict[str, Any]) -> None:
     tell("seq", str(journal.space("garden").state().seq))
+
+
+VERBS = {
+    **{"append": append, "lease": lease, "send": send, "serve": serve, "bring": bring},
+    **{"sync": sync, "rescue": rescue, "fold": fold},
+}
 
 
 def main(place: Path) -> None:
@@ -73,7 +106,7 @@ def main(place: Path) -> None:
         install.upgrade(str(where))
     else:
         with Journal.open(where, extensions={}) as journal:
-            {"append": append, "lease": lease, "send": send, "sync": sync, "fold": fold}[verb](journal, asked)
+            VERBS[verb](journal, asked)
     tell("done")
 
 
