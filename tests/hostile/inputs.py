@@ -1,7 +1,9 @@
 """Hostile input: what is valid, taken from the test vectors, and mutations of it. Everything follows from a seed."""
 
 import base64
+import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -165,13 +167,21 @@ SCALARS: list[Any] = [
 
 @dataclass(frozen=True)
 class Step:
-    """A commit that is to follow another in the log of a space. ``files`` are those of its tree, None for no tree."""
+    """A commit that is to follow another in the log of a space. ``files`` are those of its tree, None for no tree;
+    ``width`` the hex digits of an object's name: 40 or 64."""
 
     space: str
     parent_oid: str | None
     parent: bytes | None
     raw: bytes
     files: tuple[dict[str, Any], ...] | None
+    width: int = 40
+
+    def read(self) -> oracle.Read:
+        return oracle.Read(self.raw, self.width)
+
+    def parent_read(self) -> oracle.Read | None:
+        return None if self.parent is None else oracle.Read(self.parent, self.width)
 
 
 def content(of: Any) -> bytes:
@@ -185,7 +195,7 @@ def _read(name: str) -> Any:
 
 @cache
 def steps() -> tuple[Step, ...]:
-    """The commits of the vectors, lawful and not, of SHA-1 repositories."""
+    """The commits of the vectors, lawful and not."""
     page = _read("commits.json")
     parents = {oid: content(raw) for oid, raw in page["parents"].items()}
     return tuple(
@@ -195,22 +205,45 @@ def steps() -> tuple[Step, ...]:
             None if case["parent"] is None else parents[case["parent"]],
             content(case["commit"]),
             None if case["files"] is None else tuple(case["files"]),
+            40 if case["object_format"] == "sha1" else 64,
         )
         for case in page["cases"]
-        if case["object_format"] == "sha1" and len(content(case["commit"])) < LARGEST
+        if len(content(case["commit"])) < LARGEST
     )
 
 
 @cache
 def lawful() -> tuple[Step, ...]:
-    """Those that the oracle's law lets in."""
-    return tuple(step for step in steps() if _is_lawful(step))
+    """Those that the oracle's law lets in, and a third of them once more as in a repository of SHA-256."""
+    found = [step for step in steps() if _is_lawful(step)]
+    twins = [_twin(step) for step in found[::3] if step.width == 40]
+    return (*found, *filter(_is_lawful, twins))  # a signature at its limit is too long under its longer name
+
+
+def _twin(step: Step) -> Step:
+    """The step with the names of another object format: made-up ones, but for that of the empty tree."""
+
+    def renamed(oid: str) -> str:
+        return oracle.EMPTY[64] if oid == oracle.EMPTY[40] else hashlib.sha256(oid.encode()).hexdigest()
+
+    def twin(raw: bytes) -> bytes:
+        head, blank, rest = raw.partition(b"\n\n")
+        head = re.sub(rb"(?m)^(tree|parent) (.{40})$", lambda m: m[1] + b" " + renamed(m[2].decode()).encode(), head)
+        return head.replace(b"\ngpgsig ", b"\ngpgsig-sha256 ") + blank + rest
+
+    oid, parent = step.parent_oid, step.parent
+    return replace(
+        step,
+        parent_oid=oid and renamed(oid),
+        parent=parent and twin(parent),
+        raw=twin(step.raw),
+        width=64,
+    )
 
 
 def _is_lawful(step: Step) -> bool:
     try:
-        parent = None if step.parent is None else oracle.Read(step.parent)
-        oracle.law(step.space, parent, step.parent_oid, step.raw, measured(step))
+        oracle.law(step.space, step.parent_read(), step.parent_oid, step.raw, measured(step), step.width)
     except oracle.Fault:
         return False
     return True
@@ -231,7 +264,7 @@ def lines() -> tuple[bytes, ...]:
 
 @cache
 def trailers() -> tuple[bytes, ...]:
-    found = {oracle.Read(step.raw).lease for step in lawful()} - {None}
+    found = {step.read().lease for step in lawful()} - {None}
     return tuple(sorted(lease.encode() for lease in found if lease is not None))
 
 
@@ -283,7 +316,7 @@ def shaken(rng: Random, raw: bytes, others: tuple[bytes, ...]) -> bytes:
 def dressed(rng: Random, step: Step) -> Step:
     """The commit with another decision or other stamps, right in everything else as far as that can be: most faults
     would otherwise hide behind an earlier one."""
-    read = oracle.Read(step.raw)
+    read = step.read()
     doc = json.loads(read.json)
     actor, authored, subject = read.actor.encode(), str(read.authored).encode(), b""
     appender, appended, seq, lease = read.appender.encode(), read.appended, read.seq, read.lease
@@ -317,7 +350,7 @@ def dressed(rng: Random, step: Step) -> Step:
             space = rng.choice([text for text in TEXTS if oracle.is_space(text)])
             doc["space"] = rng.choice([space, space, doc["space"]])
         case 13:
-            parent = rng.choice([None, "1" * 40, step.parent_oid])
+            parent = rng.choice([None, "1" * step.width, "1" * (104 - step.width), step.parent_oid])
         case 14:
             files = _measured_otherwise(rng, files or ())
     try:
@@ -344,7 +377,7 @@ def dressed(rng: Random, step: Step) -> Step:
     raw += b"committer %b <%b> %d %b\n" % (appender, email, appended, zone) + headers
     raw += b"\n%b\n\n%b\n" % (subject, line)
     raw += b"" if seq is None else b"\nSeq: %d\n" % seq + (b"" if lease is None else b"Lease: %b\n" % lease.encode())
-    return Step(space, step.parent_oid, step.parent, (raw + tail)[:LARGEST], files)
+    return replace(step, space=space, raw=(raw + tail)[:LARGEST], files=files)
 
 
 def _measured_otherwise(rng: Random, files: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...] | None:
@@ -435,7 +468,7 @@ def a_commit(rng: Random) -> Step:
         return dressed(rng, step)
     others = steps()
     raw = shaken(rng, step.raw, (rng.choice(others).raw,))
-    return Step(step.space, step.parent_oid, step.parent, raw, step.files)
+    return replace(step, raw=raw)
 
 
 def an_intent(rng: Random) -> Step:

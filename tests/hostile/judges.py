@@ -105,10 +105,10 @@ def harmless(said: str) -> bool:
 
 def check_commit(step: inputs.Step) -> str:
     """The verdict of law and admission, if it is the oracle's."""
-    parent_raw = None if step.parent is None else oracle.Read(step.parent)
+    parent = step.parent_read()
     now = 0
     try:
-        found = oracle.Read(step.raw)
+        found = step.read()
         now = max(0, found.appended - hash_of(step.raw) % 70)  # within the skew, and now and then beyond it
     except oracle.Fault:
         pass
@@ -116,8 +116,8 @@ def check_commit(step: inputs.Step) -> str:
     try:
         if len(step.raw) > _SETTINGS.decision_bytes:
             raise oracle.Fault("too-large")
-        child, doc = oracle.law(step.space, parent_raw, step.parent_oid, step.raw, inputs.measured(step))
-        oracle.admission(parent_raw, child, doc, now)
+        child, doc = oracle.law(step.space, parent, step.parent_oid, step.raw, inputs.measured(step), step.width)
+        oracle.admission(parent, child, doc, now)
     except oracle.Fault as fault:
         due = fault.code
     verdict = judged(step, now)
@@ -133,12 +133,12 @@ def check_intent(step: inputs.Step) -> str:
     now = inputs.AT + hash_of(step.raw) % 200 - 100
     due = "yes"
     try:
-        oracle.intent(step.space, step.raw, inputs.measured(step), now)
+        oracle.intent(step.space, step.raw, inputs.measured(step), now, step.width)
     except oracle.Fault as fault:
         due = fault.code
     verdict = "yes"
     try:
-        child = commit.parse("2" * 40, step.raw)
+        child = commit.parse("2" * step.width, step.raw)
         if child.files is None:
             child.files = _files(step)
         admission.check_size(child, 0, _SETTINGS)
@@ -159,9 +159,9 @@ def judged(step: inputs.Step, now: int) -> str:
     parent = None if step.parent is None or step.parent_oid is None else commit.parse(step.parent_oid, step.parent)
     try:
         if len(step.raw) > _SETTINGS.decision_bytes:
-            child = commit.Commit.unread("2" * 40)
+            child = commit.Commit.unread("2" * step.width)
         else:
-            child = commit.parse("2" * 40, step.raw)
+            child = commit.parse("2" * step.width, step.raw)
         if child.files is None:
             child.files = _files(step)
         admission.check_size(child, len(step.raw), _SETTINGS)
@@ -184,13 +184,13 @@ def _undeclared(kind: str, payload: Any) -> None:
 
 def is_plain(step: inputs.Step, now: int) -> bool:
     """Whether the recogniser would pass the step without asking the law."""
-    read = plain.reader(step.space, 40, now + _SETTINGS.clock_skew, _SETTINGS.clock_skew)
+    read = plain.reader(step.space, step.width, now + _SETTINGS.clock_skew, _SETTINGS.clock_skew)
     after = read(step.raw)
     if after is None:
         return False
     before = None
     if step.parent is not None:
-        before = plain.reader(step.space, 40)(step.parent)
+        before = plain.reader(step.space, step.width)(step.parent)
         if before is None:
             return False
     if not plain.follows(step.parent_oid, before, after):
@@ -273,16 +273,22 @@ def check_ref(raw: bytes) -> str:
 
 
 def check_tree(raw: bytes) -> str:
+    check_tree_of(raw, 32)
+    return check_tree_of(raw, 20)
+
+
+def check_tree_of(raw: bytes, width: int) -> str:
+    """``width`` is that of an object's name, in bytes."""
     due: list[tuple[bytes, bytes, bytes]] | None = []
     at = 0
     while due is not None and at < len(raw):
         end = raw.find(b"\0", at)
-        head, oid = (raw[at:], b"") if end < 0 else (raw[at:end], raw[end + 1 : end + 21])
+        head, oid = (raw[at:], b"") if end < 0 else (raw[at:end], raw[end + 1 : end + 1 + width])
         mode, _, name = head.partition(b" ")
-        due = [*due, (mode, name, oid)] if len(oid) == 20 else None
-        at = end + 21
+        due = [*due, (mode, name, oid)] if len(oid) == width else None
+        at = end + 1 + width
     try:
-        entries = attachments._entries(raw, 20)
+        entries = attachments._entries(raw, width)
     except GitFailed:
         assert due is None
         return "damaged"
@@ -292,8 +298,8 @@ def check_tree(raw: bytes) -> str:
     ]
     body = {"bytes": 1, "sha256": "0" * 64}
     files = tuple(commit.File(mode, name, oid, 1, "0" * 64) for mode, name, oid in entries)
-    child = commit.Commit.unread("2" * 40)
-    child.tree, child.files = "3" * 40, files
+    child = commit.Commit.unread("2" * 2 * width)
+    child.tree, child.files = "3" * 2 * width, files
     doc = {"type": "overlay-revised", "payload": {"body": body}}
     try:
         law._check_tree(child, doc)

@@ -17,7 +17,10 @@ from referencing.jsonschema import DRAFT202012
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 LAST_SECOND = 253_402_300_799
-EMPTY = {40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904"}
+EMPTY = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
 CODES = frozenset(
     [
         "not-fast-forward",
@@ -344,6 +347,7 @@ class Read:
     def __init__(self, raw: bytes, width: int = 40) -> None:
         self.raw = raw
         self.at = 0
+        self.empty = EMPTY[width]
         self.tree = self.name(b"tree ", width)
         self.parent = self.name(b"parent ", width) if self.follows(b"parent ") else None
         if self.parent is not None and self.follows(b"parent "):
@@ -428,13 +432,15 @@ def seconds(at: str) -> int:
     return int(datetime.fromisoformat(at[:19]).replace(tzinfo=UTC).timestamp())
 
 
-def law(space: str, parent: Read | None, parent_oid: str | None, raw: bytes, files: Any) -> tuple[Read, dict[str, Any]]:
+def law(
+    space: str, parent: Read | None, parent_oid: str | None, raw: bytes, files: Any, width: int = 40
+) -> tuple[Read, dict[str, Any]]:
     """The commit and its decision, if the law and the limits let it follow. Raises Fault with the first rule that is
     broken.
 
     ``files`` are (mode, name, size, sha256) of the entries of a tree that is not the empty one; None for no tree.
     """
-    child = Read(raw)
+    child = Read(raw, width)
     within_limits(child, files)
     if child.parent != parent_oid:
         raise Fault("not-fast-forward")
@@ -457,7 +463,7 @@ def law(space: str, parent: Read | None, parent_oid: str | None, raw: bytes, fil
 
 def within_limits(child: Read, files: Any) -> None:
     """What the admission asks before rule 2: that no attachment is larger than 16 MiB. Raises Fault."""
-    if child.tree != EMPTY[40] and any(size > 16 * 2**20 for _, _, size, _ in files or ()):
+    if child.tree != child.empty and any(size > 16 * 2**20 for _, _, size, _ in files or ()):
         raise Fault("too-large")
 
 
@@ -471,13 +477,13 @@ def stamps(child: Read, doc: dict[str, Any], files: Any) -> None:
     if doc["type"] in ("overlay-created", "overlay-revised"):
         body = doc["payload"]["body"]
         due = [("100644", "body", body["bytes"], body["sha256"])]
-    if (due or child.tree != EMPTY[40]) and ([] if child.tree == EMPTY[40] else files) != due:
+    if (due or child.tree != child.empty) and ([] if child.tree == child.empty else files) != due:
         raise Fault("attachment")
 
 
-def intent(space: str, raw: bytes, files: Any, now: int) -> None:
+def intent(space: str, raw: bytes, files: Any, now: int, width: int = 40) -> None:
     """The law and the admission as far as they concern an intent. Raises Fault."""
-    child = Read(raw)
+    child = Read(raw, width)
     within_limits(child, files)
     doc = decision(child.json)
     if doc["space"] != space:

@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ def one(data: bytes) -> None:
         return
     among = inputs.lawful()
     step = among[data[1] % len(among)]
-    judges.CHECKS[kind](inputs.Step(step.space, step.parent_oid, step.parent, data[2:], step.files))
+    judges.CHECKS[kind](replace(step, raw=data[2:]))
 
 
 if __name__ == "__main__":
