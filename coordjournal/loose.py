@@ -127,18 +127,29 @@ def move(
             _begin_to_sync(file)
             first()
         os.fsync(file)
+        if not _is_ours(lock, file):
+            raise Locked(lock)
         if not _note(reflog[0], f"{old} {new} {reflog[1]}\n".encode(), logged):
             return None
         os.rename(lock, path)
         lock = ""
     finally:
-        os.close(file)
-        if lock:
-            with suppress(FileNotFoundError):  # taken for one that was left behind
+        if lock and _is_ours(lock, file):
+            with suppress(FileNotFoundError):
                 os.unlink(lock)
+        os.close(file)
     with suppress(FileNotFoundError):  # it was packed meanwhile
         sync(os.path.dirname(path))
     return True
+
+
+def _is_ours(lock: str, file: int) -> bool:
+    """Whether the lock is still the one that was made. Whoever stood still for a minute had it taken for one that was
+    left behind, and somebody else may have one now."""
+    try:
+        return os.path.samestat(os.stat(lock), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def _begin_to_sync(file: int) -> None:

@@ -357,7 +357,9 @@ class GitStore:
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
-            env={**self.env, **settings, **who},
+            # There, because git takes a relative core.hooksPath from where it is started, and runs what it finds.
+            cwd=self.git_dir,
+            env={**self.env, **settings, **who, "GIT_DIR": os.path.abspath(self.git_dir)},
             check=False,
         )
 

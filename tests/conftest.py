@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from support import run
+from support import copied, run
 
 from coordjournal import AliasSet, Journal, install
 from coordjournal.install import interpreter
@@ -144,7 +144,7 @@ def bare(_template: Path, prefix: str, tmp_path: Path) -> Callable[..., Path]:
         if options:
             install.init(str(path), prefix=prefix, **options)  # type: ignore[arg-type]
         else:
-            shutil.copytree(_template, path, symlinks=True)
+            copied(_template, path)
         return path
 
     return make
@@ -159,7 +159,7 @@ def cloned(_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     def make(place: Path, *names: str) -> None:
         if names not in made:
             first = tmp_path_factory.mktemp("cloned")
-            shutil.copytree(_template, first / "journal.git", symlinks=True)
+            copied(_template, first / "journal.git")
             with Journal.open(first / "journal.git") as server:
                 server.space("garden").append(AliasSet("Home", "x"), actor="Test")
             for name in names:
@@ -167,8 +167,6 @@ def cloned(_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
                 run("git", "-C", first / name, "config", "user.name", name)
             made[names] = first
         for name in ("journal.git", *names):
-            shutil.copytree(made[names] / name, place / name, symlinks=True)
-            [config] = [path for path in (place / name / "config", place / name / ".git" / "config") if path.exists()]
-            config.write_text(config.read_text().replace(str(made[names]), str(place)))
+            copied(made[names] / name, place / name, beside=True)
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import threading
@@ -55,6 +56,16 @@ def run(
 def git(git_dir: str | Path, *words: str, **more: Any) -> str:
     """What git says of a repository, without the last newline."""
     return run("git", "-C", git_dir, *words, **more).stdout.rstrip("\n")
+
+
+def copied(repository: Path, path: Path, *, beside: bool = False) -> Path:
+    """A copy of a repository in ``path``, as if it (and with ``beside`` what is beside it) had been made there."""
+    shutil.copytree(repository, path, symlinks=True)
+    for name in ("config", ".git/config", "coordjournal/hooks.gitconfig"):
+        if (path / name).is_file():
+            text = (path / name).read_text().replace(str(repository), str(path))
+            (path / name).write_text(text.replace(str(repository.parent), str(path.parent)) if beside else text)
+    return path
 
 
 def push(client: str | Path, server: str | Path, *updates: str, **more: Any) -> subprocess.CompletedProcess[str]:

@@ -169,17 +169,21 @@ def edit(repository: Path, name: str, text: str) -> None:
     path.write_text(text)
 
 
-def age(path: Path) -> None:
+def age(path: Path, seconds: float = 7300) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("")
-    long_ago = time.time() - 7300
-    os.utime(path, (long_ago, long_ago))
+    os.utime(path, (time.time() - seconds,) * 2)
 
 
 def old_folder(path: Path) -> None:
     path.mkdir(parents=True)
     long_ago = time.time() - 7300
     os.utime(path, (long_ago, long_ago))
+
+
+def said_last(repository: Path, hooks_path: str) -> None:
+    with (repository / "config").open("a") as file:
+        file.write(f"[core]\n\thooksPath = {hooks_path}\n")
 
 
 CASES: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
@@ -265,8 +269,8 @@ CASES: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         "error",
         "refs/append/garden is no journal's",
     ),
-    "hooks path": (lambda r: git(r, "config", "core.hooksPath", "/etc"), "hooks", "error", "outside the repository"),
-    "hooks path within": (lambda r: git(r, "config", "core.hooksPath", "other"), "hooks", "error", "is missing"),
+    "hooks path": (lambda r: said_last(r, "/etc"), "hooks", "error", "outside the repository"),
+    "hooks path within": (lambda r: said_last(r, "other"), "hooks", "error", "is missing"),
     "record gone": (
         lambda r: (r / "coordjournal/installed.json").unlink(),
         "installed",
@@ -336,6 +340,12 @@ CASES: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         "refs/spaces/Big is no journal's",
     ),
     "old ref lock": (lambda r: age(r / "refs/spaces/x.lock"), "leftovers", "warning", "blocks every later change"),
+    "ref lock of the future": (
+        lambda r: age(r / "refs/spaces/x.lock", -3600),
+        "leftovers",
+        "warning",
+        "at a time that is yet to come",
+    ),
     "old packed-refs lock": (lambda r: age(r / "packed-refs.lock"), "leftovers", "warning", "packed-refs.lock"),
     "old quarantine": (
         lambda r: old_folder(r / "objects/tmp_objdir-incoming-abc"),

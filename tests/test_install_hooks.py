@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from support import decide, git, push, run, snapshot
 
-from coordjournal import install
-from coordjournal.install import InstallError, hooks
+from coordjournal import AliasSet, Journal, install
+from coordjournal.install import InstallError, hooks, settings
 
 Bare = Callable[..., Path]
 
@@ -290,6 +290,56 @@ def test_a_hooks_path_of_the_machine_is_not_overridden(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     with pytest.raises(InstallError, match="configuration of this machine or account"):
         install.install(str(plain), prefix=prefix)
+
+
+def test_no_hook_is_run_from_where_git_is_started(plain: Path, prefix: str, client: Path, tmp_path: Path) -> None:
+    """Nor one that somebody has pushed, from the root of a work tree."""
+    git(plain, "config", "core.hooksPath", "hooks")  # as an administrator might, and earlier versions did
+    install.install(str(plain), prefix=prefix, strict=False)
+    ran = tmp_path / "ran"
+    for name in ("reference-transaction", "post-checkout", "pre-auto-gc"):
+        path = tmp_path / "here" / "hooks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\necho {name} >>{ran}\nexit 1\n")
+        path.chmod(0o755)
+    first = decide(client)
+    assert push(client, plain, f"{first}:refs/spaces/garden").returncode == 0
+    here = tmp_path / "here"
+    run("git", f"--git-dir={plain}", "update-ref", "refs/heads/main", first, cwd=here)
+    run("git", f"--git-dir={plain}", f"--work-tree={here}", "checkout", "--quiet", "-f", "main", cwd=here)
+    run("git", f"--git-dir={plain}", "pack-refs", "--all", cwd=here)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(here)
+        with Journal.open(plain) as journal:
+            journal.space("garden").append(AliasSet("Home", "s:p"), actor="alice")
+            journal.space("new").append(AliasSet("Home", "s:p"), actor="alice")
+        install.install(str(plain), sequencing=False)
+        install.uninstall(str(plain))
+    assert not ran.exists()
+    assert git(plain, "config", "--get-all", "core.hooksPath") == "hooks"  # as it was before
+
+
+@pytest.mark.parametrize("name", ["moved.git", "we [i]rd \\*?~.git"])
+def test_a_repository_that_is_moved_keeps_its_hooks(
+    name: str, prefix: str, client: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gitconfig").write_text("[core]\n\thooksPath = /nowhere\n")
+    mine = {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
+    first = tmp_path / name.replace("moved", "first").replace("we", "new")
+    moved = tmp_path / name
+    install.init(str(first), prefix=prefix)
+    tip = decide(client)
+    assert push(client, first, f"{tip}:refs/spaces/garden", env=mine).returncode == 0
+    assert push(client, first, ":refs/spaces/garden", env=mine).returncode == 1
+    first.rename(moved)
+    assert push(client, moved, ":refs/spaces/garden").returncode == 1
+    found = [finding for finding in install.doctor(str(moved), probe=False) if finding.level != "ok"]
+    assert [(finding.check, "core.hooksPath is not set" in finding.what) for finding in found] == [("settings", True)]
+    assert install.install(str(moved)).changed
+    assert push(client, moved, ":refs/spaces/garden", env=mine).returncode == 1
+    install.uninstall(str(moved))
+    assert run("git", "-C", moved, "config", "--get-regexp", "hookspath|includeif", check=False).stdout == ""
+    assert not (moved / settings.INCLUDED).exists()
 
 
 def test_a_hooks_path_of_who_pushes_does_not_hide_the_hook(bare: Bare, client: Path, tmp_path: Path) -> None:

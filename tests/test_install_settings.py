@@ -23,10 +23,15 @@ def plain(tmp_path: Path) -> Path:
     return tmp_path / "plain.git"
 
 
+def value(setting: settings.Setting, repository: Path) -> str:
+    """What a setting is in a repository."""
+    return str(repository / "hooks") if setting.key == "core.hooksPath" else setting.value
+
+
 def test_git_sees_every_setting(bare: Bare) -> None:
     repository = bare()
     for setting in settings.NEEDED:
-        assert git(repository, "config", "--local", "--get", setting.key) == setting.value
+        assert git(repository, "config", "--local", "--includes", "--get", setting.key) == value(setting, repository)
     assert git(repository, "config", "--get", "coordjournal.strict") == "true"
     assert settings.missing(opened(str(repository))) == []
 
@@ -139,7 +144,7 @@ def test_settings_hold_against_the_configuration_of_who_pushes(
     (tmp_path / "gitconfig").write_text(careless)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     for setting in settings.NEEDED:
-        assert git(repository, "config", "--get", setting.key) == setting.value
+        assert git(repository, "config", "--get", setting.key) == value(setting, repository)
 
 
 def test_an_included_file_that_has_the_last_word_is_told(plain: Path, prefix: str, tmp_path: Path) -> None:

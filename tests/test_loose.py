@@ -347,6 +347,31 @@ def test_a_kill_at_any_moment_leaves_the_log_whole(repository: Path) -> None:
     assert not list(repository.rglob("*.lock"))
 
 
+@pytest.mark.parametrize("old", [None, "0" * 40])
+def test_a_lock_that_somebody_else_has_by_now_is_neither_used_nor_removed(
+    repository: Path, old: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stood still for a minute finds that its lock was taken for one that was left behind."""
+    path = repository / "refs" / "spaces" / "garden"
+    lock = Path(f"{path}.lock")
+    before = path.read_text()
+
+    def overtaken(*_: object) -> str:
+        lock.unlink()
+        lock.write_text("of somebody else\n")
+        return before.strip()
+
+    arguments = (str(path), old or before.strip(), "1" * 40, (str(repository / "none"), ""), False, Sharing(0, None))
+    if old:
+        monkeypatch.setattr(loose, "read", overtaken)
+        assert loose.move(*arguments) is False  # type: ignore[arg-type]
+    else:
+        with pytest.raises(loose.Locked):
+            loose.move(*arguments, lambda: overtaken() and None)  # type: ignore[arg-type, func-returns-value]
+    assert lock.read_text() == "of somebody else\n"
+    assert path.read_text() == before
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), Stopped()])
 def test_what_fails_leaves_nothing_behind(repository: Path, error: BaseException) -> None:
     """A full disk, or an interruption, at each call in turn that can meet with one."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,41 @@ def test_old_ones_go_and_young_ones_stay(tmp_path: Path) -> None:
     assert not old.exists()
     assert young.exists()
     assert not stale.remove([str(young)])
+
+
+def test_one_whose_time_is_ahead_counts_from_now_on(tmp_path: Path) -> None:
+    ahead = lock(tmp_path / "a.lock", -3600)  # the clock was set back since
+    assert not stale.remove([str(ahead)])
+    assert abs(ahead.stat().st_mtime - time.time()) < 5
+
+
+def test_one_that_was_replaced_meanwhile_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two who have seen the same old lock: the slower one finds another there by then."""
+    path = lock(tmp_path / "a.lock", stale.SECONDS + 1)
+    stat, seen = os.stat, []
+
+    def slow(name: str) -> os.stat_result:
+        found = stat(name)
+        if not seen:
+            seen.append(name)
+            path.unlink()
+            path.touch()
+        return found
+
+    monkeypatch.setattr(stale.posix, "stat", slow)
+    assert not stale.remove([str(path)])
+    assert path.exists()
+    os.utime(path, (0, 0))
+    with held(path):  # somebody else is about to remove it
+        assert not stale.remove([str(path)])
+    assert stale.remove([str(path)])
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def test_what_cannot_be_removed_is_left(tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ def uninstall(repo: str) -> Report:
                     continue  # it was never to be there
                 steps += hooks.take_out(where, name, record.hooks.get(name))
             steps += settings.restore(repository, record.made)
+            _unlink(os.path.join(repository.git_dir, settings.INCLUDED))
             _unlink(records.path(repository))
             steps += _drop_folder(repository)
         except OSError as error:
@@ -216,13 +217,14 @@ def _install(
         own.append(("coordjournal.strict", "true" if strict else "false"))
     planned = settings.changes(repository, own)
     values = sequencers.changes(repository, sequenced)
+    relative = settings.relative_hooks(repository)
     fresh = Record(
         package.version,
         place,
         chosen.path,
         {name: hooks.digest(content) for name, content in rendered.items()},
         records.merged(record.made if record else (), planned),
-        records.merged_values(record.values if record else (), values),
+        records.merged_values(record.values if record else (), [*values, *relative]),
         wanted,
     )
     try:
@@ -240,7 +242,7 @@ def _install(
             steps += hooks.put(where, name, content, repository.sharing.file(0o755), old)
         if sequenced and _is_ours(where, hooks.SYNC):
             steps += hooks.take_out(where, hooks.SYNC, record.hooks.get(hooks.SYNC) if record else None)
-        made = settings.apply(repository, planned)
+        made = settings.apply(repository, planned) + settings.apply_values(repository, relative)
         if sequenced:
             made += settings.apply_values(repository, values)
     except OSError as error:

@@ -535,13 +535,16 @@ def _leftovers(patient: _Patient) -> _Answers:
     for pattern in patterns:
         old += glob.glob(os.path.join(glob.escape(git_dir), pattern))
     now = time.time()
-    stale = sorted(path for path in old if _age(path, now) > (_MINUTE if path.endswith(".lock") else _HOUR))
+    # The other way round the clock was set back since: nobody can tell how old it is.
+    stale = sorted(path for path in old if abs(_age(path, now)) > (_MINUTE if path.endswith(".lock") else _HOUR))
     for path in stale[:_SHOWN]:
         blocks = "blocks every later change" if path.endswith(".lock") else "takes room"
+        age = _age(path, now)
+        when = f"{age / _MINUTE:.0f} minutes ago" if age > 0 else "at a time that is yet to come"
         yield Finding(
             "leftovers",
             "warning",
-            f"{path} was left behind {_age(path, now) / _MINUTE:.0f} minutes ago by something interrupted; it {blocks}",
+            f"{path} was left behind {when} by something interrupted; it {blocks}",
             f"If no git runs there any more: rm -r {quoted(path)}",
         )
     if len(stale) > _SHOWN:

@@ -2,10 +2,17 @@
 
 Each setting stands in the repository's own configuration, even where git's default is the same: the configuration of
 an account that pushes (``~/.gitconfig``) would have its say otherwise.
+
+``core.hooksPath`` is the one that cannot be written down plainly. git takes a relative path from wherever it is
+started, or from the root of a work tree, and would run what somebody has put there. With an absolute one a repository
+that is moved would have no hooks, and nothing would say so. So a file that is included only while the repository is in
+its place (``includeIf.gitdir``, git-config(1)) has the absolute path; elsewhere git's default holds, the folder
+``hooks`` of the repository.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +25,9 @@ from .report import Step, changed, note
 from .repository import Repository, folded, opened, quoted
 
 _DAY = 86_400
+_HOOKS_PATH = "core.hooksPath"
+_HOOKS = "hooks"  # the folder that git looks into by default
+INCLUDED = "coordjournal/hooks.gitconfig"  #: has core.hooksPath, in its place alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +82,11 @@ _FALSE = _is("false", "no", "off", "0", "")
 
 NEEDED = (
     Setting(
-        "core.hooksPath",
-        "hooks",
-        "the hooks of this repository run, whatever core.hooksPath the account that pushes has set for itself",
-        lambda _: True,  # a path of the repository's own is followed; hooks.folder() refuses one outside
+        _HOOKS_PATH,
+        "the absolute path of the folder",
+        "the hooks of this repository run, and no others, whatever core.hooksPath the account that pushes has set",
+        # A path of the repository's own is followed; hooks.folder() refuses one outside.
+        lambda found: os.path.normpath(found) != _HOOKS,
     ),
     Setting("receive.fsckObjects", "true", "git checks the form of every object that is pushed", _TRUE),
     Setting("receive.shallowUpdate", "false", "nobody pushes a log without its beginning", _FALSE),
@@ -117,7 +128,10 @@ def changes(repository: Repository, extra: Iterable[tuple[str, str]] = ()) -> li
     Raises:
         GitFailed: the configuration cannot be read.
     """
-    wanted = [(setting.key, setting.value) for setting in missing(repository)]
+    wanted = [
+        (_include(repository), INCLUDED) if setting.key == _HOOKS_PATH else (setting.key, setting.value)
+        for setting in missing(repository)
+    ]
     wanted += [(key, value) for key, value in extra if repository.value(key) != value]
     own = _own_values(repository)
     return [Change(key, tuple(own.get(folded(key), ())), value) for key, value in wanted]
@@ -131,6 +145,8 @@ def apply(repository: Repository, planned: Sequence[Change]) -> list[Step]:
         GitFailed: git cannot write the configuration.
     """
     for change in planned:
+        if change.now == INCLUDED:
+            _write_included(repository)
         gitcli.ask(repository.git_dir, "config", "--local", "--replace-all", change.key, change.now)
     if planned:
         after = opened(repository.git_dir)
@@ -167,6 +183,25 @@ def restore(repository: Repository, made: Iterable[Change]) -> list[Step]:
             gitcli.ask(repository.git_dir, "config", "--local", "--add", change.key, value)
         steps.append(changed(f"set {change.key} back to {', '.join(change.was) or 'nothing'}"))
     return steps
+
+
+def relative_hooks(repository: Repository) -> list[Value]:
+    """What is to go of an administrator's own ``core.hooksPath`` that names the usual folder by a relative path."""
+    found = _own_values(repository).get(folded(_HOOKS_PATH), ())
+    return [Value(_HOOKS_PATH, value, True, False) for value in found if os.path.normpath(value) == _HOOKS]
+
+
+def _include(repository: Repository) -> str:
+    """The key that includes a file as long as ``repository`` is where it is now."""
+    place = re.sub(r"[*?\[\\]", r"\\\g<0>", repository.git_dir)
+    return f"includeIf.gitdir:{place}.path"
+
+
+def _write_included(repository: Repository) -> None:
+    path = os.path.join(repository.git_dir, INCLUDED)
+    hooks = os.path.join(repository.git_dir, _HOOKS)
+    gitcli.ask(repository.git_dir, "config", "--file", path, "--replace-all", _HOOKS_PATH, hooks)
+    os.chmod(path, repository.sharing.file(0o644))
 
 
 def hidden(git_dir: str, service: Literal["receive", "uploadpack"], ref: str) -> bool:
