@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MOST_TREE = 4096  # bytes of a tree that can still be one of attachments
 _MOST_FILES = 8
 _FILE_MODES = ("100644", "100755", "120000")
-_MOST_KNOWN = 1000  # trees that are not measured again
+_MOST_KNOWN = 10_000  # trees that are not measured again: 5 MB
 
 
 def measure(objects: "Objects", trees: "Sequence[str]", most: "int | None") -> "list[tuple[File, ...] | None]":

@@ -84,6 +84,14 @@ class Ids:
             posix.close(self._table.file)
             self._table = None
 
+    def remove(self) -> None:
+        """Removes the file."""
+        self.close()
+        try:
+            posix.unlink(self._path)
+        except OSError:
+            pass  # there was none
+
     def bring_to(self, tip: "str | None") -> None:
         """Makes the table stand for the log whose tip is the commit ``tip`` (None: there is no log yet).
 

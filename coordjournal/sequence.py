@@ -151,6 +151,7 @@ def land(
     """
     spaces = sorted(pushed, key=encode_space)  # always the same order, so that two pushes never wait for each other
     known: dict[str, Ids] = {}
+    declined = False  # then what was made for spaces that have no log goes again
     try:
         for space in spaces:
             turns[space].begin()
@@ -176,12 +177,17 @@ def land(
             except Exception:
                 continue  # all has landed, and the index catches up next time
         return plans
+    except Declined:
+        declined = True
+        raise
     finally:
         server.close()
-        for ids in known.values():
+        for space, ids in known.items():
+            if declined and turns[space].is_new:
+                ids.remove()
             ids.close()
         for turn in turns.values():
-            turn.end()
+            turn.end(forget=declined)
 
 
 def _planned(

@@ -26,6 +26,7 @@ class Turn:
         self._folder = f"{INTENTS}{encode_space(space)}/"
         self._lock = -1
         self._asked: Child | None = None
+        self.is_new = False  #: whether the space had no log when its refs were read last
 
     def begin(self, wait: bool = True) -> None:
         """Takes the lock, unless it is held already; without ``wait`` only if it is free. Then git begins to list the
@@ -61,33 +62,53 @@ class Turn:
                 waiting.setdefault(id, (name, oid))
         if child.wait() != 0:
             raise child.failed()
+        self.is_new = tip is None
         return tip, waiting
 
-    def end(self) -> None:
-        """Lets the next one have the space."""
+    def end(self, forget: bool = False) -> None:
+        """Lets the next one have the space; with ``forget`` its lock goes, if it has no log: nothing has landed."""
         if self._asked is not None:
             self._asked.stop()
             self._asked = None
         if self._lock >= 0:
+            if forget and self.is_new:
+                try:
+                    posix.unlink(self._path)
+                except OSError:
+                    pass  # an empty file more
             posix.close(self._lock)
             self._lock = -1
 
 
 def _locked(path: str, wait: bool) -> int:
     """The descriptor of the lock, which goes with it, or with the process; -1 if somebody else has it."""
+    while True:
+        try:
+            descriptor = _opened(path)
+        except OSError as error:
+            raise GitFailed(f"cannot lock {path}: {error.strerror}") from None
+        if not _hold(descriptor, path, wait):
+            return -1
+        try:
+            held, there = posix.fstat(descriptor), posix.stat(path)
+            if (held.st_dev, held.st_ino) == (there.st_dev, there.st_ino):
+                return descriptor
+        except OSError:
+            pass
+        posix.close(descriptor)  # whoever had it has removed it meanwhile
+
+
+def _hold(descriptor: int, path: str, wait: bool) -> bool:
+    """Locks a file; False if somebody else has it locked, and it is closed then, as it is after an error."""
     import fcntl
 
     try:
-        descriptor = _opened(path)
-    except OSError as error:
-        raise GitFailed(f"cannot lock {path}: {error.strerror}") from None
-    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return descriptor
+        return True
     except BlockingIOError:
         if not wait:
             posix.close(descriptor)
-            return -1
+            return False
     except BaseException:
         posix.close(descriptor)
         raise
@@ -106,7 +127,7 @@ def _locked(path: str, wait: bool) -> int:
     finally:
         alarm(0)
         signal(SIGALRM, before)
-    return descriptor
+    return True
 
 
 def _opened(path: str) -> int:

@@ -180,6 +180,17 @@ def test_a_base_that_is_not_in_the_log(server: Server, author: Author) -> None:
     landed(server, author, f"{intent}:{APPEND}")
 
 
+def test_what_is_refused_leaves_nothing_for_a_space_that_has_no_log(server: Server, author: Author) -> None:
+    [base] = author.chain("garden", 1)
+    landed(server, author, f"{base}:{GARDEN}")
+    told = refused(server, author, *(f"{author.intent(name, base=base)}:refs/append/{name}" for name in "abc"))
+    assert [code for _, _, code in told] == ["not-fast-forward"] * 3
+    for folder in ("locks", "ids"):
+        there = server.path / "coordjournal" / folder
+        assert not there.exists() or set(os.listdir(there)) <= {"garden"}
+    landed(server, author, f"{author.intent('a')}:refs/append/a")
+
+
 def test_a_base_whose_id_is_a_repeated_one(server: Server, author: Author) -> None:
     """The law lets a decision stand in a log twice; both commits are in it."""
     first = author.decision("garden", 0)

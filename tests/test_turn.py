@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,21 @@ def is_held(repository: Path, space: str = "garden") -> bool:
         "except BlockingIOError:\n    print('held')\n"
     )
     return run(sys.executable, "-c", code, repository / "coordjournal" / "locks" / space).stdout == "held\n"
+
+
+def holder(repository: Path) -> subprocess.Popen[bytes]:
+    """A process that takes its turn, says so, and ends it when its input ends."""
+    code = (
+        "import os, sys\n"
+        "from coordjournal.gitread import environment\n"
+        "from coordjournal.turn import Turn\n"
+        "turn = Turn(sys.argv[1], environment(sys.argv[1], dict(os.environ)), 'garden')\n"
+        "turn.begin()\n"
+        "print('begun', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    words = [sys.executable, "-c", code, str(repository)]
+    return subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def test_a_free_space_is_taken_at_once_and_given_back(repository: Path, turn: Turn) -> None:
@@ -98,24 +114,33 @@ def test_only_its_own_refs_are_seen(repository: Path, turn: Turn) -> None:
 
 
 def test_the_lock_goes_with_the_process(repository: Path, turn: Turn) -> None:
-    code = (
-        "import os, sys\n"
-        "from coordjournal.gitread import environment\n"
-        "from coordjournal.turn import Turn\n"
-        "turn = Turn(sys.argv[1], environment(sys.argv[1], dict(os.environ)), 'garden')\n"
-        "turn.begin()\n"
-        "print('begun', flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(repository)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout is not None and holder.stdout.readline() == b"begun\n"
+    with holder(repository) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"begun\n"
         turn.begin(wait=False)
         assert is_held(repository)
-        holder.send_signal(signal.SIGKILL)
+        other.send_signal(signal.SIGKILL)
     turn.begin()
     assert turn.refs() == (None, {})
+
+
+def test_who_waited_for_a_lock_that_is_gone_takes_the_one_that_is_there(repository: Path, turn: Turn) -> None:
+    """The lock of a space that has no log goes when nothing has landed: two would hold one otherwise."""
+    turn.begin()
+    assert turn.refs() == (None, {})
+    with holder(repository) as other:
+        assert other.stdout is not None and other.stdin is not None
+        while f"-> FLOCK  ADVISORY  WRITE {other.pid} " not in Path("/proc/locks").read_text():
+            time.sleep(0.01)
+        turn.end(forget=True)
+        assert other.stdout.readline() == b"begun\n"
+        assert is_held(repository)
+        other.stdin.close()
+    git(repository, "update-ref", "refs/spaces/garden", decide(repository))
+    turn.begin(wait=False)
+    assert is_held(repository)
+    assert turn.refs()[0] is not None
+    turn.end(forget=True)  # a log keeps its lock
+    assert (repository / "coordjournal" / "locks" / "garden").exists()
 
 
 def test_git_that_cannot_list_the_refs_is_told(repository: Path, turn: Turn) -> None:

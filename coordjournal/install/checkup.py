@@ -156,13 +156,12 @@ def _hook_files(patient: _Patient) -> _Answers:
         if whose != "ours":
             if name == sequencing.HOOK:
                 continue  # whether it should be there is a question of its own
-            if name == hooks.SYNC:
-                if patient.record and name in patient.record.hooks:
-                    what = f"{path} is not there: a power failure may take back a push that was answered"
-                    yield Finding("hooks", "warning", what, again)
-                continue
             what = "is missing" if whose == "absent" else "is not coordjournal's"
-            yield Finding("hooks", "error", f"{path} {what}: nothing guards the logs", again)
+            if name != hooks.SYNC:
+                yield Finding("hooks", "error", f"{path} {what}: nothing guards the logs", again)
+            elif patient.record and name in patient.record.hooks:
+                told = f"{path} {what}: a power failure may take back a push that was answered"
+                yield Finding("hooks", "warning", told, again)
             continue
         with open(path, "rb") as file:
             content = file.read()
