@@ -20,23 +20,8 @@ from support import git, require
 
 _MARKED = ("rename", "renameat2", "link", "unlink", "mkdir", "fsync", "fdatasync")
 # Operation to how many of its points; what one takes, a second about, is nearly all in starting processes.
-_SAMPLED = {
-    "embedded": 3,
-    "embedded-many": 2,
-    "sequenced": 5,
-    "swap": 3,
-    "batch": 2,
-    "lease": 2,
-    "serve": 1,
-    "import": 1,
-    "rescue": 1,
-    "rescue-fork": 2,
-    "outbox": 2,
-    "sync": 2,
-    "build": 1,
-    "extend": 2,
-    "install": 2,
-}
+_SAMPLED = dict.fromkeys(set(OPERATIONS) - {"upgrade"}, 1)
+_SAMPLED |= {"embedded": 2, "sequenced": 3, "swap": 2, "rescue-fork": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -61,15 +46,15 @@ def sample(points: list[Point], count: int) -> list[Point]:
     return found[:count]
 
 
-@pytest.mark.parametrize("name", _SAMPLED)
+@pytest.mark.parametrize("name", sorted(_SAMPLED))
 def test_a_kill_loses_nothing_and_the_next_command_works(name: str, prefix: str, tmp_path: Path) -> None:
     killing = Killing(OPERATIONS[name], tmp_path / name, prefix)
-    chosen = sample(killing.points(), _SAMPLED[name])
     counts = Counts()
-    killing.kill(chosen, counts)
+    for point in sample(killing.points(), _SAMPLED[name] + 3):  # one now and then is not reached again
+        if counts.points.total() < _SAMPLED[name]:
+            killing.kill([point], counts)
     assert counts.faults == []
-    assert sum(counts.points.values()) + counts.not_reached == len(chosen) == _SAMPLED[name]
-    assert counts.not_reached <= len(chosen) // 3
+    assert counts.points.total() == _SAMPLED[name]
 
 
 def test_every_process_of_a_push_is_enumerated(prefix: str, tmp_path: Path) -> None:
