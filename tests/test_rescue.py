@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -1167,3 +1168,60 @@ def test_whatever_was_acknowledged_is_on_the_server_once(
     finally:
         for journal in journals:
             journal.close()
+
+
+@settings(max_examples=3)
+@given(seed=st.integers(0, 1 << 32), sequencing=st.booleans())
+def test_whatever_is_refused_meanwhile_the_order_stays(
+    seed: int, sequencing: bool, tmp_path_factory: pytest.TempPathFactory, _template: Path
+) -> None:
+    """Clones that have heard more or less rescue in any order, and are interrupted, while limits and leases come and
+    go: what has landed is always the first of what was lost, and nothing is ever taken for late."""
+    chance = random.Random(seed)
+    path = tmp_path_factory.mktemp("order") / "journal.git"
+    shutil.copytree(_template, path, symlinks=True)
+    if not sequencing:
+        without_sequencing(path)
+    fill(path, *names("first"))
+    backup(path)
+    journals = []
+    for number in range(3):
+        fill(path, *(AliasSet("n", "s:" + "x" * chance.choice((1, 900, 1900))) for _ in range(chance.randrange(1, 5))))
+        journals.append(Journal.clone(str(path), path.parent / f"clone{number}"))
+    due = [json.loads(line)["id"] for line in lines(path)[1:]]
+    restore(path)
+    fill(path, *names("other"))
+    append_many = Space.append_many
+    with pytest.MonkeyPatch.context() as patch, Journal.open(path, appender="holder") as server:
+        patch.setattr(rescues, "_BATCH", 3)
+        for turn in range(8):
+            last = turn == 7
+            configure(path, maxDecisionBytes=65536 if last else chance.choice((1000, 2000, 65536)))
+            lease = None if last or chance.random() < 0.5 else server.space("garden").lease("holder", renew=False)
+            left = [chance.randrange(6)]
+
+            def dies(self: Space, *arguments: Any, **more: Any) -> list[Landed]:
+                left[0] -= 1  # noqa: B023
+                if left[0] < 0:  # noqa: B023
+                    raise GitFailed("interrupted")
+                return append_many(self, *arguments, **more)
+
+            patch.setattr(Space, "append_many", append_many if last else dies)
+            for journal in chance.sample(journals, len(journals)) if last else [chance.choice(journals)]:
+                with suppress(GitFailed):
+                    rescued = journal.space("garden").rescue(timeout=1.0)
+                    assert not [fate for fate in rescued.fates if "would come behind" in (fate.reason or "")]
+                    assert not last or rescued.outcome in ("joined", "ahead", "same")
+            patch.setattr(Space, "append_many", append_many)
+            if lease is not None:
+                if chance.random() < 0.5:
+                    lease.serve_once()
+                lease.release()
+            found = [json.loads(line) for line in lines(path)]
+            let_go = {doc["payload"]["decision"] for doc in found if doc["type"] == "intent-refused"}
+            left_over = [id for id in due if id not in let_go]  # a limit that is lower by now lets go of what is filed
+            landed = [doc["id"] for doc in found if doc["id"] in due]
+            assert landed == left_over[: len(landed)]
+        assert landed == left_over
+    for journal in journals:
+        journal.close()
