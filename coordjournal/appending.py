@@ -430,6 +430,20 @@ class Writer:
         except CoordjournalError as error:
             raise RemoteUnreachable(f"what became of the push cannot be read: {error}") from error
 
+    def rehearse(self, intents: Sequence[Intent]) -> None:
+        """As :meth:`coordjournal.Space.rehearse`: what :meth:`land` would raise."""
+        state = self._space.newest()
+        _, new = self.known(state, intents, True)
+        if not new:
+            return
+        if self.way() != "sequencer":
+            self.stamped(state, new, True, self.held)
+            return
+        self._check_intents(state, new, True)
+        lease = state.lease
+        if lease is not None and lease.in_force(max(int(time.time()), state.appended or 0)):
+            raise Queued("inbox", tuple(new), _WAITS)
+
     def advance(self, old: str | None, new: str) -> bool:
         """As :meth:`coordjournal.Space.advance`."""
         return self._moved(old, new, ())

@@ -312,6 +312,8 @@ class Journal:
         spaces: Collection[str] | None = None,
         *,
         accept: bool = False,
+        skip_refused: bool = False,
+        late: bool = False,
         dry_run: bool = False,
         timeout: float = 30.0,
         progress: Callable[[str, int], None] | None = None,
@@ -322,22 +324,28 @@ class Journal:
 
         Where the remote is merely behind, it gets the very commits. Where its log has gone on differently since, each
         decision that only this clone has is appended to it again, with its own actor, time, id and content, at a new
-        place; then the log here becomes the remote's, and the old one is kept under a ref. As long as a decision could
-        not be appended, the log here stays as it is, and rescuing again goes on from there: nothing lands twice.
+        place; then the log here becomes the remote's, and the old one is kept under a ref. They keep their order: as
+        long as one cannot be appended, nothing behind it is, and the log here stays as it is; rescuing again goes on
+        from there, and nothing lands twice.
 
         Args:
             spaces: only these; by default all that have a log here.
             accept: append nothing; take the log of the remote for the one here, whatever it has lost.
-            dry_run: only say what would be done.
+            skip_refused: give up each decision that is refused, and append what is behind it.
+            late: append also what is not at the remote while a later one of this log is, behind that one; otherwise it
+                is refused.
+            dry_run: only say what would be done, as far as the log and the descriptor of the remote tell.
             timeout: how long to go on after lost races, in seconds.
             progress: called now and then with what is being done and how far it is.
             tell: called with what became of each space as soon as that is known.
 
         Raises:
             CoordjournalError: the logs themselves are here; or the server has no hooks yet.
+            ValueError: ``accept`` together with ``skip_refused`` or ``late``.
             Refused: ``read-only``: the server takes no decisions.
             UnknownSpace: one of ``spaces`` has no log here.
-            RemoteUnreachable, Contention, GitFailed: as an append. What was done so far stays.
+            RemoteUnreachable, Contention, GitFailed: as an append. What was done so far stays. GitFailed also if this
+                is a shallow clone, with the command that completes it.
         """
         from .rescue import rescue
 
@@ -345,6 +353,8 @@ class Journal:
             self,
             self.spaces() if spaces is None else spaces,
             accept=accept,
+            skip_refused=skip_refused,
+            late=late,
             dry_run=dry_run,
             timeout=timeout,
             progress=progress,

@@ -301,9 +301,19 @@ class Space:
         """
         return self._writer.send(timeout)
 
-    def rescue(self, *, accept: bool = False, dry_run: bool = False, timeout: float = 30.0) -> Rescue:
+    def rescue(
+        self,
+        *,
+        accept: bool = False,
+        skip_refused: bool = False,
+        late: bool = False,
+        dry_run: bool = False,
+        timeout: float = 30.0,
+    ) -> Rescue:
         """As :meth:`coordjournal.Journal.rescue`, for this space alone."""
-        [rescued] = self.journal.rescue([self.id], accept=accept, dry_run=dry_run, timeout=timeout)
+        [rescued] = self.journal.rescue(
+            [self.id], accept=accept, skip_refused=skip_refused, late=late, dry_run=dry_run, timeout=timeout
+        )
         return rescued
 
     def whereabouts(self, id: str) -> Whereabouts:
@@ -479,6 +489,10 @@ class Space:
         """Moves the log, here and at the remote, from ``old`` (None: there is none) on to ``new``, which is stamped
         already; False if it is not at ``old`` any more. Raises Refused, RemoteUnreachable, GitFailed."""
         return self._writer.advance(old, new)
+
+    def rehearse(self, intents: Sequence[Intent]) -> None:
+        """Raises what :meth:`append_many` with ``allow_void`` would, by what this repository holds. Writes nothing."""
+        self._writer.rehearse(intents)
 
     def look_again(self) -> None:
         """Forgets what was read of the log if the log here is another one by now: after a rescue, in this process or in

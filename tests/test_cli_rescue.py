@@ -9,7 +9,7 @@ from authority import configure
 from cli_support import cj, program
 from support import git
 
-from coordjournal import AliasSet, IntentRefused, Journal, OverlayCreated
+from coordjournal import AliasSet, Intent, IntentRefused, Journal, OverlayCreated
 
 
 def fill(path, *payloads, space="garden", appender="server"):
@@ -127,6 +127,66 @@ def test_what_waits_is_told(clone, server):
     assert cj("-C", clone, "rescue", "garden").out.splitlines()[3] == (
         "  garden@2  appended again as garden@4  overlay-created: o on s:p (4 bytes)"
     )
+
+
+def test_what_is_refused_is_gone_on_without_by_an_explicit_word(clone, server):
+    fill(server, AliasSet("other", "z"))
+    [lost, behind] = [fate["id"] for fate in cj("-C", clone, "rescue", "garden", "--dry-run", "--json").json["fates"]]
+    configure(server, maxDecisionBytes=300)
+    dry = cj("-C", clone, "rescue", "garden", "--dry-run", status=1).out
+    out = cj("-C", clone, "rescue", "garden", status=1).out
+    assert dry == out
+    lines = out.splitlines()
+    assert lines[1] == "  garden@1  refused  alias-set: Größe -> b"
+    assert lines[2].startswith("    too-large")
+    assert lines[3] == "  garden@2  not landed yet  overlay-created: o on s:p (4 bytes)"
+    assert lines[4].startswith(f"    behind garden@1 ({lost}), which has not landed: too-large")
+    assert lines[5] == (
+        "  -> the log here is as it was; rescue it again once that is settled, --skip-refused goes on without what is "
+        "refused, or --accept the server's"
+    )
+    told = cj("-C", clone, "rescue", "garden", "--skip-refused", "--dry-run").out
+    assert "  garden@1  would be given up  alias-set: Größe -> b" in told.splitlines()
+    [rescued] = cj("-C", clone, "rescue", "garden", "--skip-refused", "--json").lines
+    assert (rescued["outcome"], [fate["state"] for fate in rescued["fates"]]) == ("joined", ["given-up"] * 2)
+    assert [fate["id"] for fate in rescued["fates"]] == [lost, behind]
+    configure(server, maxDecisionBytes=65536)
+    for word in ("--skip-refused", "--late"):
+        assert "goes with neither" in cj("-C", clone, "rescue", "--accept", word, status=2).err
+
+
+def test_what_comes_behind_a_later_one_is_appended_by_an_explicit_word(clone, server):
+    with Journal.open(clone) as journal:
+        [lost] = list(journal.space("garden").log(since=2))
+    with Journal.open(server, appender="author") as journal:
+        files = {"body": b"body"}
+        journal.space("garden").append_many([Intent(lost.decision, files)])
+    lines = cj("-C", clone, "rescue", "garden", status=1).out.splitlines()
+    assert lines[1:3] == [
+        "  garden@1  refused  alias-set: Größe -> b",
+        f"    garden@2 ({lost.decision.id}) is in the server's log already, as Seq 1: this one, which was before it, "
+        "would come behind it now. `coordjournal rescue --late` appends it all the same, `coordjournal rescue "
+        "--skip-refused` gives it up",
+    ]
+    lines = cj("-C", clone, "rescue", "garden", "--late").out.splitlines()
+    assert lines[1:3] == [
+        "  garden@1  appended again as garden@2  alias-set: Größe -> b",
+        "  garden@2  there again already as garden@1  overlay-created: o on s:p (4 bytes)",
+    ]
+
+
+def test_a_rehearsal_sees_the_lease_and_accepting_sees_the_inbox(clone, server):
+    with Journal.open(server, appender="node-a") as journal, journal.space("garden").lease("node-a", renew=False):
+        dry = cj("-C", clone, "rescue", "garden", "--dry-run", status=3).out
+        assert dry == cj("-C", clone, "rescue", "garden", status=3).out
+        lines = cj("-C", clone, "rescue", "garden", "--accept").out.splitlines()
+        assert lines[1:3] == [
+            "  garden@1  not landed yet  alias-set: Größe -> b",
+            "    it waits in the server's inbox, and may land from there",
+        ]
+    cj("-C", clone, "rescue", "Obst/1")
+    cj("-C", clone, "alias", "set", "garden", "other", "z", "--actor", "alice")
+    assert "alias-set: Größe -> b" in cj("-C", clone, "log", "garden").out
 
 
 def test_giving_up(clone, server):

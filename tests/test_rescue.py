@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import shutil
 import stat
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from authority import child, configure, cut_off, verified, without_sequencing
+from authority import child, configure, cut_off, publish, verified, without_sequencing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import decide, git, run, snapshot
@@ -32,6 +34,7 @@ from coordjournal import (
     Journal,
     JournalRewound,
     Landed,
+    OverlayClosed,
     OverlayCreated,
     Queued,
     Refused,
@@ -481,19 +484,35 @@ def test_true_and_one_are_two_decisions(path: Path, clones: Any) -> None:
     assert states(clone.space("garden").rescue()) == ["conflict"]
 
 
-def test_what_is_refused_keeps_the_clone_as_it_is_until_it_can_land(
-    path: Path, clones: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An extension that the server forgot, and a decision that is too large by now, stop nothing else."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}
+SCHEMA = {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object"}
+
+
+def declare(path: Path) -> None:
+    """The server takes x-acme-tag."""
+    with Journal.open(path) as server:
+        descriptor.declare(server.store, "x-acme-tag", SCHEMA)  # type: ignore[arg-type]
+
+
+def rehearsed(clone: Journal, **asked: Any) -> Rescue:
+    """A rescue of the garden that did what its rehearsal said."""
+    before = refs(clone)
+    dry = clone.space("garden").rescue(dry_run=True, **asked)
+    assert refs(clone) == before
+    real = clone.space("garden").rescue(**asked)
+    assert (dry.outcome, states(dry), dry.pushed, dry.kept) == (real.outcome, states(real), real.pushed, real.kept)
+    return real
+
+
+def test_what_is_refused_holds_up_what_is_behind_it(path: Path, clones: Any) -> None:
+    """An extension that the server forgot, and a decision that is too large by now: in order, as each is put right."""
     fill(path, *names("0"))
     backup(path)
+    declare(path)
     with Journal.open(path) as server:
-        descriptor.declare(server.store, "x-acme-tag", schema)  # type: ignore[arg-type]
         room = server.space("garden")
         room.append(*names("1"), actor="bot")
-        room.append("x-acme-tag", {"page": "s:0"}, actor="bot")
-        room.append(AliasSet("large", "s:" + "x" * 1900), actor="bot")
+        tag = room.append("x-acme-tag", {"page": "s:0"}, actor="bot")
+        large = room.append(AliasSet("large", "s:" + "x" * 1900), actor="bot")
         room.append(*names("2"), actor="bot")
     clone = clones("clone")
     ours = tip(path)
@@ -501,24 +520,283 @@ def test_what_is_refused_keeps_the_clone_as_it_is_until_it_can_land(
     fill(path, *names("other"))
     configure(path, maxDecisionBytes=1500)
     before = refs(clone)
-    for expected in (["appended", "refused", "refused", "appended"], ["there", "refused", "refused", "there"]):
-        rescued = clone.space("garden").rescue()
-        assert (rescued.outcome, states(rescued), rescued.kept) == ("unfinished", expected, None)
-        assert refs(clone) == before
+    for first in ("appended", "there"):
+        rescued = rehearsed(clone)
+        assert (rescued.outcome, states(rescued)) == ("unfinished", [first, "refused", "waiting", "waiting"])
+        assert (rescued.kept, refs(clone)) == (None, before)
     reasons = [fate.reason or "" for fate in rescued.fates]
     assert "refs/coordjournal-meta/origin:schemas/x-acme-tag.json" in reasons[1]
-    assert reasons[2].startswith("too-large")
+    for reason in reasons[2:]:
+        assert reason.startswith(f"behind garden@2 ({tag.decision.id}), which has not landed: undeclared-type")
     with pytest.raises(JournalRewound):
         clone.sync()
-    with Journal.open(path) as server:
-        descriptor.declare(server.store, "x-acme-tag", schema)  # type: ignore[arg-type]
-    given = clone.space("garden").rescue(dry_run=True)
-    assert states(given) == ["there", "appended", "appended", "there"]  # too large is for the server to say
-    assert states(clone.space("garden").rescue()) == ["there", "appended", "refused", "there"]
-    accepted = clone.space("garden").rescue(accept=True)
-    assert (accepted.outcome, states(accepted)) == ("accepted", ["there", "there", "given-up", "there"])
-    assert git(clone.store.git_dir, "rev-parse", accepted.kept or "") == ours
+    declare(path)
+    rescued = rehearsed(clone)
+    assert states(rescued) == ["there", "appended", "refused", "waiting"]
+    assert (rescued.fates[2].reason or "").startswith("too-large")
+    assert f"behind garden@3 ({large.decision.id})" in (rescued.fates[3].reason or "")
+    configure(path, maxDecisionBytes=65536)
+    rescued = rehearsed(clone)
+    assert (rescued.outcome, states(rescued)) == ("joined", ["there", "there", "appended", "appended"])
+    assert git(clone.store.git_dir, "rev-parse", rescued.kept or "") == ours  # type: ignore[union-attr]
+    due = [fate.was.decision.id for fate in rescued.fates]
+    assert [item.decision.id for item in clone.space("garden").log(since=2)] == due
     assert clone.sync() == []
+
+
+@EVERY_KIND
+def test_what_was_closed_stays_closed_and_what_was_set_last_counts(path: Path, clones: Any) -> None:
+    """Whatever the server refuses for a while, the state that it ends with is the one that was lost."""
+    fill(path, *names("0"))
+    backup(path)
+    made = OverlayCreated("o", "s:p", None, b"x" * 3000)
+    fill(path, made, OverlayClosed("o", "discarded"), AliasSet("n", "s:" + "x" * 1900), AliasSet("n", "s:last"))
+    clone = clones("clone")
+    assert clone.space("garden").state().overlays == ()
+    restore(path)
+    fill(path, *names("other"))
+    small = {"maxAttachmentBytes": 1000, "maxDecisionBytes": 1500}
+    guarded = git(path, "for-each-ref", "refs/meta") != ""
+    if guarded:
+        configure(path, **small)
+        assert states(rehearsed(clone)) == ["refused", "waiting", "waiting", "waiting"]
+        configure(path, maxAttachmentBytes=4000)
+        assert states(rehearsed(clone)) == ["appended", "appended", "refused", "waiting"]
+        configure(path, maxDecisionBytes=65536)
+    rescued = rehearsed(clone)
+    assert rescued.outcome == "joined"
+    state = clone.space("garden").state()
+    assert state.overlays == ()
+    assert state.resolve("n") == "s:last"
+
+
+def test_nothing_lands_behind_what_only_the_server_refuses(
+    path: Path, clones: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its administrator's own hook has a word too: of a batch, whatever is before it lands, and nothing behind it."""
+    fill(path, *names("0"))
+    backup(path)
+    fill(path, *names(*"1234567"))
+    clone = clones("clone")
+    restore(path)
+    fill(path, *names("other"))
+    lost = [item.decision.id for item in clone.space("garden").log(since=1)]
+    append_many = Space.append_many
+
+    def fails(self: Space, intents: Any, **more: Any) -> list[Landed]:
+        if lost[4] in [intent.decision.id for intent in intents]:
+            raise Refused("update-hook", "not this one", "ref")
+        return append_many(self, intents, **more)
+
+    monkeypatch.setattr(Space, "append_many", fails)
+    for done in ("appended", "there"):
+        rescued = clone.space("garden").rescue()
+        assert states(rescued) == [done] * 4 + ["refused", "waiting", "waiting"]
+        assert [line["id"] for line in map(json.loads, lines(path)[2:])] == lost[:4]
+    skipping = clone.space("garden").rescue(skip_refused=True)
+    assert (skipping.outcome, states(skipping)) == ("joined", ["there"] * 4 + ["given-up", "appended", "appended"])
+    assert (skipping.fates[4].now, skipping.fates[4].reason) == (None, "update-hook at ref: not this one")
+    assert [line["id"] for line in map(json.loads, lines(path)[2:])] == lost[:4] + lost[5:]
+    assert git(clone.store.git_dir, "log", "--format=%b", "-1", f"{skipping.kept}~2").count(lost[4]) == 1  # type: ignore[union-attr]
+
+
+def test_what_was_given_up_is_not_appended_behind_what_came_after_it(path: Path, clones: Any) -> None:
+    """By another clone, whose log may be shorter: it takes an explicit word again, and the state stays what it was."""
+    declare(path)
+    fill(path, *names("0"))
+    backup(path)
+    with Journal.open(path) as server:
+        room = server.space("garden")
+        room.append(*names("1"), actor="bot")
+        tag = room.append("x-acme-tag", {"page": "s:0"}, actor="bot")
+        room.append(DecisionRevoked(tag.decision.id), actor="bot")
+        first, second = clones("first"), clones("second")
+        third = clones("third")
+        room.append(*names("2"), actor="bot")
+        longer = clones("longer")
+    restore(path)
+    fill(path, *names("other"))
+    git(path, "update-ref", "-d", "refs/meta/coordjournal")
+    publish(path)
+    assert states(rehearsed(first)) == ["appended", "refused", "waiting"]
+    skipping = rehearsed(first, skip_refused=True)
+    assert (skipping.outcome, states(skipping)) == ("joined", ["there", "given-up", "appended"])
+    assert skipping.fates[2].void is not None  # what it revokes is not there
+    declare(path)  # so that the server would take it now
+    server_has = lines(path)
+    for clone in (second, longer):
+        again = rehearsed(clone)
+        assert again.outcome == "unfinished"
+        assert states(again)[:3] == ["there", "refused", "there"]
+        assert f"garden@3 ({again.fates[2].was.decision.id}) is in the server's log already, as Seq 3" in (
+            again.fates[1].reason or ""
+        )
+    assert states(again)[3:] == ["waiting"]
+    assert lines(path) == server_has
+    assert states(rehearsed(second, skip_refused=True)) == ["there", "given-up", "there"]
+    done = rehearsed(longer, skip_refused=True)
+    assert (done.outcome, states(done)) == ("joined", ["there", "given-up", "there", "appended"])
+    assert tag.decision.id not in [item.decision.id for item in longer.space("garden").log()]
+    accepted = third.space("garden").rescue(accept=True)
+    assert states(accepted) == ["there", "given-up", "there"]
+    with pytest.raises(ValueError, match="nothing to skip"):
+        third.rescue(accept=True, skip_refused=True)
+
+
+def test_what_an_author_has_sent_again_costs_nobody_the_rest(path: Path, clones: Any) -> None:
+    """A later one is at the server by its author's outbox: what was before it is not given up, and not appended behind
+    it without a word."""
+    fill(path, *names("0"))
+    backup(path)
+    sent = fill(path, *names(*"1234"))
+    clone, later = clones("clone"), clones("later")
+    restore(path)
+    with Journal.open(path, appender="author") as server:
+        server.space("garden").append_many([Intent(sent[2].decision)])
+    rescued = rehearsed(clone)
+    assert (rescued.outcome, states(rescued)) == ("unfinished", ["refused", "waiting", "there", "waiting"])
+    done = rehearsed(clone, late=True)
+    assert (done.outcome, states(done)) == ("joined", ["appended", "appended", "there", "appended"])
+    assert [payload["target"] for payload in garden_of(clone)] == ["s:0", "s:3", "s:1", "s:2", "s:4"]
+    assert states(rehearsed(later)) == ["there"] * 4
+
+
+def test_what_the_backup_has_in_its_inbox_costs_nobody_the_rest(path: Path, clones: Any) -> None:
+    """An intent waited when the backup was taken, and landed behind others afterwards."""
+    fill(path, *names("0"))
+    clone, author = clones("clone"), clones("author")
+    with Journal.open(path, appender="holder") as server:
+        room = server.space("garden")
+        lease = room.lease("holder", renew=False)  # which is gone with the server
+        with pytest.raises(Queued):
+            author.space("garden").append(*names("late"), actor="bob")
+        backup(path)
+        for payload in names("1", "2"):
+            room.append(payload, actor="holder")
+        assert len(lease.serve_once()) == 1
+        clone.sync()
+    restore(path)
+    git(path, "update-ref", "refs/spaces/garden", "refs/spaces/garden~1")  # nobody holds the lease there
+    fill(path, *names("other"))
+    rescued = rehearsed(clone)
+    assert (rescued.outcome, states(rescued)) == ("unfinished", ["left-out", "refused", "waiting", "waiting"])
+    assert "is in the server's inbox already" in (rescued.fates[1].reason or "")
+    assert rescued.fates[3].reason == "it waits in the server's inbox, and may land from there"
+    done = rehearsed(clone, late=True)
+    assert (done.outcome, states(done)) == ("joined", ["left-out", "appended", "appended", "appended"])
+    assert [payload["alias"] for payload in garden_of(clone)] == ["n0", "nother", "nlate", "n1", "n2"]
+
+
+def test_what_an_earlier_rescue_has_filed_is_not_given_up(path: Path, clones: Any) -> None:
+    """It waits in the inbox, one was refused, the next is let in by an explicit word: each lands in its turn."""
+    fill(path, *names("0"))
+    declare(path)
+    backup(path)
+    with Journal.open(path) as server:
+        room = server.space("garden")
+        room.append(*names("1"), actor="bot")
+        tag = room.append("x-acme-tag", {"page": "s:0"}, actor="bot")
+        room.append_many([room.intent(payload, actor="bot") for payload in names("2", "3")])
+    clone, other, accepting = clones("clone"), clones("other"), clones("accepting")
+    restore(path)
+    git(path, "update-ref", "-d", "refs/meta/coordjournal")
+    publish(path)
+    with Journal.open(path, appender="holder") as server, server.space("garden").lease("holder") as lease:
+        before = refs(clone)
+        for _ in range(2):
+            rescued = rehearsed(clone)
+            assert (rescued.outcome, states(rescued)) == ("unfinished", ["waiting", "refused", "waiting", "waiting"])
+            assert [item.id for item in server.space("garden").inbox()] == [rescued.fates[0].was.decision.id]
+        skipping = rehearsed(clone, skip_refused=True)
+        assert (skipping.outcome, states(skipping)) == ("unfinished", ["waiting", "given-up", "waiting", "waiting"])
+        assert len(server.space("garden").inbox()) == 3
+        again = rehearsed(other)  # of what is in the inbox one is behind it already
+        assert states(again) == ["waiting", "refused", "waiting", "waiting"]
+        assert f"garden@3 ({again.fates[2].was.decision.id}) is in the server's inbox" in (again.fates[1].reason or "")
+        accepted = rehearsed(accepting, accept=True)
+        assert (accepted.outcome, states(accepted)) == ("accepted", ["waiting", "given-up", "waiting", "waiting"])
+        assert refs(clone) == before
+        assert [landed.decision.payload["alias"] for landed in lease.serve_once()] == ["n1", "n2", "n3"]
+    done = rehearsed(clone, skip_refused=True)
+    assert (done.outcome, states(done)) == ("joined", ["there", "given-up", "there", "there"])
+    for journal in (clone, accepting):
+        journal.sync()
+        assert journal.space("garden").state().find_id(tag.decision.id) is None
+        assert [payload["alias"] for payload in garden_of(journal) if "alias" in payload] == ["n0", "n1", "n2", "n3"]
+
+
+def test_what_is_filed_lands_in_order_behind_a_later_one_that_has_landed(path: Path, clones: Any) -> None:
+    """What waits in the inbox is not late, though a later one is in the log."""
+    fill(path, *names("0"))
+    backup(path)
+    sent = fill(path, *names("1", "2"))
+    clone = clones("clone")
+    restore(path)
+    with Journal.open(path, appender="holder") as server, server.space("garden").lease("holder"):
+        assert states(rehearsed(clone)) == ["waiting", "waiting"]
+        server.space("garden").append_many([Intent(sent[1].decision)])  # out of turn, by its holder
+        assert states(rehearsed(clone)) == ["waiting", "there"]
+    assert states(rehearsed(clone)) == ["appended", "there"]
+
+
+@pytest.mark.parametrize("path", ["sequencer", "compare-and-swap"], indirect=True)
+def test_a_rehearsal_says_what_the_descriptor_and_the_log_there_tell(path: Path, clones: Any) -> None:
+    """Of limits where the server is merely behind, and of a closed server and a lease where it has forked."""
+    fill(path, *names("0"))
+    backup(path)
+    fill(path, *names("1"), OverlayCreated("o", "s:p", None, b"x" * 3000), AliasSet("n", "s:" + "x" * 1900))
+    clone = clones("clone")
+    restore(path)
+    for limits in ({"maxAttachmentBytes": 1000}, {"maxAttachmentBytes": 4000, "maxDecisionBytes": 1500}):
+        configure(path, **limits)
+        told = [clone.space("garden").rescue(dry_run=dry) for dry in (True, False)]
+        for rescued in told:
+            assert (rescued.outcome, rescued.pushed) == ("unfinished", 0)
+            assert isinstance(rescued.error, Refused) and rescued.error.code == "too-large"
+        assert getattr(told[0].error, "seq", None) == (2 if "maxDecisionBytes" not in limits else 3)
+    configure(path, readOnly="true")
+    for _ in range(2):
+        for dry in (True, False):
+            with pytest.raises(Refused, match="read-only"):
+                clone.space("garden").rescue(dry_run=dry)
+        configure(path, readOnly="false")
+        fill(path, *names("other"))
+        configure(path, readOnly="true")
+    configure(path, readOnly="false")
+    assert states(rehearsed(clone)) == ["appended", "appended", "refused"]
+    configure(path, maxDecisionBytes=65536)
+    with Journal.open(path, appender="holder") as server, server.space("garden").lease("holder"):
+        rescued = clone.space("garden").rescue(dry_run=True)
+        assert (rescued.outcome, states(rescued)) == ("unfinished", ["there", "there", "waiting"])
+        assert states(clone.space("garden").rescue(timeout=1.0)) == states(rescued)
+    assert states(rehearsed(clone)) == ["there", "there", "appended"]
+
+
+def test_a_shallow_clone_is_told_how_to_become_whole(path: Path, clones: Any, tmp_path: Path) -> None:
+    """By commands that move no ref: one that did would take the log back to where the server is."""
+    fill(path, *names("0"))
+    backup(path)
+    fill(path, *names("1", "2", "3"))
+    whole = clones("whole")
+    shallow = tmp_path / "shallow"
+    log = "+refs/spaces/*:refs/coordjournal/origin/*"
+    run("git", "clone", "--quiet", "--depth=1", f"file://{path}", shallow)
+    git(shallow, "fetch", "--quiet", "--depth=2", "origin", log)
+    restore(path)
+    with Journal.open(shallow) as clone:
+        for forked in (False, True):
+            for more in ({}, {"dry_run": True}, {"accept": True}):
+                with pytest.raises(GitFailed, match=r"this is a shallow clone.*--unshallow") as error:
+                    clone.space("garden").rescue(**more)
+            if not forked:
+                fill(path, *names("other"))
+        before = refs(clone)
+        [of_remote, of_clone] = str(error.value).split("`")[1::2]
+        run(*shlex.split(of_remote))
+        assert refs(clone) == before
+        run(*shlex.split(of_clone.replace("CLONE", str(whole.store.git_dir))))  # type: ignore[union-attr]
+        assert refs(clone) == before
+        assert states(clone.space("garden").rescue()) == ["appended"] * 3
 
 
 @pytest.mark.parametrize("path", ["sequencer", "compare-and-swap"], indirect=True)
@@ -842,7 +1120,8 @@ def test_whatever_was_acknowledged_is_on_the_server_once(
     seed: int, sequencing: bool, tmp_path_factory: pytest.TempPathFactory, _template: Path
 ) -> None:
     """A server is restored to any earlier point, some append, any clones rescue, accept or sync, in any order, and it
-    happens again: whatever any clone that rescued had acknowledged is in the log exactly once, and all converge."""
+    happens again: whatever any clone that rescued had acknowledged is in the log exactly once, in the order in which it
+    had it, and all converge."""
     chance = random.Random(seed)
     place = tmp_path_factory.mktemp("history")
     path = place / "journal.git"
@@ -853,6 +1132,7 @@ def test_whatever_was_acknowledged_is_on_the_server_once(
     fill(path, *names("first"))
     journals = [Journal.clone(str(path), place / f"clone{number}") for number in range(3)]
     acknowledged: set[bytes] = set()
+    orders: list[list[bytes]] = []
     try:
         for again in (True, chance.random() < 0.5):
             if not again:
@@ -866,16 +1146,19 @@ def test_whatever_was_acknowledged_is_on_the_server_once(
             git(path, "update-ref", "refs/spaces/garden", chance.choice(history))
             fill(path, *(AliasSet(f"{chance.random()}", "s:after") for _ in range(chance.randrange(3))))
             for journal in chance.sample(journals, len(journals)):
-                known = set(lines(journal.store.git_dir, "refs/coordjournal/origin/garden"))  # type: ignore[union-attr]
+                known = lines(journal.store.git_dir, "refs/coordjournal/origin/garden")  # type: ignore[union-attr]
+                orders.append(known)
                 rescued = journal.space("garden").rescue()
                 assert rescued.outcome != "unfinished"
-                acknowledged |= known
+                acknowledged |= set(known)
                 assert acknowledged <= set(lines(path))
                 if chance.random() < 0.5:
                     fill(path, AliasSet(f"{chance.random()}", "s:between"))
         found = lines(path)
         assert max(Counter(json.loads(line)["id"] for line in found).values()) == 1
         assert acknowledged <= set(found)
+        for known in orders:
+            assert [line for line in found if line in known] == known
         for journal in journals:
             journal.sync()
             assert journal.space("garden").state().commit == tip(path)
@@ -885,3 +1168,60 @@ def test_whatever_was_acknowledged_is_on_the_server_once(
     finally:
         for journal in journals:
             journal.close()
+
+
+@settings(max_examples=3)
+@given(seed=st.integers(0, 1 << 32), sequencing=st.booleans())
+def test_whatever_is_refused_meanwhile_the_order_stays(
+    seed: int, sequencing: bool, tmp_path_factory: pytest.TempPathFactory, _template: Path
+) -> None:
+    """Clones that have heard more or less rescue in any order, and are interrupted, while limits and leases come and
+    go: what has landed is always the first of what was lost, and nothing is ever taken for late."""
+    chance = random.Random(seed)
+    path = tmp_path_factory.mktemp("order") / "journal.git"
+    shutil.copytree(_template, path, symlinks=True)
+    if not sequencing:
+        without_sequencing(path)
+    fill(path, *names("first"))
+    backup(path)
+    journals = []
+    for number in range(3):
+        fill(path, *(AliasSet("n", "s:" + "x" * chance.choice((1, 900, 1900))) for _ in range(chance.randrange(1, 5))))
+        journals.append(Journal.clone(str(path), path.parent / f"clone{number}"))
+    due = [json.loads(line)["id"] for line in lines(path)[1:]]
+    restore(path)
+    fill(path, *names("other"))
+    append_many = Space.append_many
+    with pytest.MonkeyPatch.context() as patch, Journal.open(path, appender="holder") as server:
+        patch.setattr(rescues, "_BATCH", 3)
+        for turn in range(8):
+            last = turn == 7
+            configure(path, maxDecisionBytes=65536 if last else chance.choice((1000, 2000, 65536)))
+            lease = None if last or chance.random() < 0.5 else server.space("garden").lease("holder", renew=False)
+            left = [chance.randrange(6)]
+
+            def dies(self: Space, *arguments: Any, **more: Any) -> list[Landed]:
+                left[0] -= 1  # noqa: B023
+                if left[0] < 0:  # noqa: B023
+                    raise GitFailed("interrupted")
+                return append_many(self, *arguments, **more)
+
+            patch.setattr(Space, "append_many", append_many if last else dies)
+            for journal in chance.sample(journals, len(journals)) if last else [chance.choice(journals)]:
+                with suppress(GitFailed):
+                    rescued = journal.space("garden").rescue(timeout=1.0)
+                    assert not [fate for fate in rescued.fates if "would come behind" in (fate.reason or "")]
+                    assert not last or rescued.outcome in ("joined", "ahead", "same")
+            patch.setattr(Space, "append_many", append_many)
+            if lease is not None:
+                if chance.random() < 0.5:
+                    lease.serve_once()
+                lease.release()
+            found = [json.loads(line) for line in lines(path)]
+            let_go = {doc["payload"]["decision"] for doc in found if doc["type"] == "intent-refused"}
+            left_over = [id for id in due if id not in let_go]  # a limit that is lower by now lets go of what is filed
+            landed = [doc["id"] for doc in found if doc["id"] in due]
+            assert landed == left_over[: len(landed)]
+        assert landed == left_over
+    for journal in journals:
+        journal.close()

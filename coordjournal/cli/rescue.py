@@ -38,16 +38,27 @@ _VERBS = {  # a fate, and what it would be
     examples=[
         "coordjournal rescue --dry-run",
         "coordjournal -C wiki rescue garden",
+        "coordjournal rescue --skip-refused garden",
         "coordjournal rescue --accept garden",
     ],
 )
 @click.argument("spaces", metavar="[SPACE]...", nargs=-1, type=SPACE)
 @click.option("--accept", is_flag=True, help="Append nothing: take the server's log as it is, and give up the rest.")
+@click.option("--skip-refused", is_flag=True, help="Give up what is refused, and append what is behind it.")
+@click.option("--late", is_flag=True, help="Append also what comes behind a later one that the server has already.")
 @dry_run_option
 @json_option
 @pass_app
 @click.pass_context
-def rescue(ctx: click.Context, app: App, spaces: tuple[str, ...], accept: bool, dry_run: bool) -> None:
+def rescue(
+    ctx: click.Context,
+    app: App,
+    spaces: tuple[str, ...],
+    accept: bool,
+    skip_refused: bool,
+    late: bool,
+    dry_run: bool,
+) -> None:
     """Give a server back what it has lost.
 
     For a clone whose server was lost, or restored from an old backup. Where the server is merely behind, it gets the
@@ -55,10 +66,13 @@ def rescue(ctx: click.Context, app: App, spaces: tuple[str, ...], accept: bool, 
     again, at a new place; what stands there already is found by its id. Then the log of the server becomes the log
     here, and the old one is kept under a ref that is told. Rescuing again after an interruption goes on.
 
-    A decision that cannot be appended leaves the log here as it is, so that it can be rescued once the reason is gone.
+    The decisions keep their order: one that cannot be appended holds up those behind it and leaves the log here as it
+    is, so that it can be rescued once the reason is gone.
 
     The exit status is 3 if something waits, and 1 if something was refused or met another decision under its id.
     """
+    if accept and (skip_refused or late):
+        raise click.UsageError("--accept appends nothing: it goes with neither --skip-refused nor --late.")
     journal = app.journal()
     chosen = list(dict.fromkeys(spaces)) or None
     statuses = {DONE}
@@ -77,6 +91,8 @@ def rescue(ctx: click.Context, app: App, spaces: tuple[str, ...], accept: bool, 
             journal.rescue(
                 chosen,
                 accept=accept,
+                skip_refused=skip_refused,
+                late=late,
                 dry_run=dry_run,
                 progress=lambda label, count: progress.at(count, label),
                 tell=tell,
@@ -116,7 +132,11 @@ def _print(app: App, rescued: Rescued) -> None:
         verb = "would be kept" if rescued.dry_run else "is kept"
         paper.line(f"  the log as it was here {verb} as {safe(rescued.kept)}")
     if rescued.outcome == "unfinished":
-        paper.line("  -> the log here is as it was; rescue it again once that is settled, or --accept the server's")
+        refused = any(fate.state == "refused" for fate in rescued.fates)
+        skip = " --skip-refused goes on without what is refused," if refused else ""
+        paper.line(
+            f"  -> the log here is as it was; rescue it again once that is settled,{skip} or --accept the server's"
+        )
     elif rescued.outcome == "ahead":
         paper.line("  -> `coordjournal sync` fetches it")
 
