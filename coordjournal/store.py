@@ -183,8 +183,9 @@ class GitStore:
         answer = self.object(name, kind)
         return None if answer is None else answer[0]
 
-    def object(self, name: str, kind: str) -> tuple[str, bytes] | None:
-        """Name and content of the object that ``name`` means; None if it is missing or of another kind.
+    def object(self, name: str, kind: str, most: int | None = None) -> tuple[str, bytes] | None:
+        """Name and content of the object that ``name`` means; None if it is missing, of another kind, or larger than
+        ``most`` bytes, which are not read then.
 
         Raises:
             GitFailed: git cannot read it.
@@ -192,13 +193,25 @@ class GitStore:
         with self._lock:
             objects = self._reader()
             try:
-                return objects.read(name, kind)
+                return objects.read(name, kind, most)
             except GitFailed:
                 objects.close()  # somebody may have killed the process: ask another once
-                return objects.read(name, kind)
+                return objects.read(name, kind, most)
             except BaseException:
                 objects.close()  # interrupted: what is left of this answer must not be taken for the next one
                 raise
+
+    def size(self, oid: str, kind: str) -> int | None:
+        """The size of an object in bytes; None if it is missing, damaged or of another kind."""
+        with self._lock:
+            objects = self._reader()
+            try:
+                answers = dict(objects.checked([oid]))
+            except BaseException:
+                objects.close()
+                raise
+        answer = answers[oid]
+        return answer[2] if answer is not None and answer[1] == kind else None
 
     def commits(
         self, tip: str, base: str | None = None, *, oldest_first: bool = False, count: int | None = None

@@ -24,6 +24,7 @@ from faults.operations import OLD_VERSION, older_package
 from support import git, require, run
 
 from coordjournal import AliasSet, CoordjournalError, GitFailed, Intent, Journal, LeaseHeld, Queued, install, verify
+from coordjournal.refs import META
 from coordjournal.space import Space
 from coordjournal.store import GitStore
 
@@ -264,6 +265,95 @@ def test_damage_to_the_log_is_named_and_heals_from_any_clone(cloned: Cloned, tmp
     assert ids(server) == [*before, intents[0].decision.id]
     is_sound(server)
     assert [one for one in install.doctor(str(server)) if one.level != "ok"] == []
+
+
+def tag(place: Path) -> None:
+    with Journal.open(place, extensions={}) as journal:
+        space = journal.space("garden")
+        assert space.append("x-acme-tag", {"page": "s:P"}, actor="alice").seq
+
+
+def declare(server: Path, kind: str, schema: Path) -> None:
+    cj("-C", server, "schema", "declare", kind, schema)
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+@pytest.mark.parametrize("part", ["", "^{tree}", ":coordjournal.json", ":schemas", ":schemas/x-acme-tag.json"])
+def test_a_lost_descriptor_is_named_and_comes_back_from_any_clone(
+    cloned: Cloned, tmp_path: Path, part: str, how: str
+) -> None:
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    schema, other = tmp_path / "schema.json", tmp_path / "other.json"
+    schema.write_text('{"type":"object","required":["page"]}')
+    other.write_text('{"type":"array"}')
+    declare(server, "x-acme-tag", schema)
+    cj("-C", alice, "sync")
+    tag(alice)
+    before, ref = ids(server), git(server, "rev-parse", META)
+    oid = git(server, "rev-parse", META + part)
+    (flip if how == "damaged" else Path.unlink)(loose(server, oid))
+    [(level, what, remedy)] = told(server, "descriptor")
+    assert level == "error" and what.startswith(f"{META} needs the object {oid}, which is missing or damaged")
+    if part != ":coordjournal.json":  # which no judge reads
+        for place in (server, alice):
+            named = f"needs the .* {oid}" if how == "gone" or place == server else f"{META} declares cannot be read"
+            with pytest.raises(CoordjournalError, match=named) as caught:
+                tag(place)
+            assert "undeclared" not in str(caught.value)
+        with Journal.open(alice, extensions={}) as journal:
+            assert journal.outbox and journal.outbox.entries() == []
+    for words in (
+        ("-C", server, "schema", "declare", "x-acme-tag", other),
+        ("-C", server, "schema", "declare", "x-acme-new", other),
+        ("install", server),
+    ):
+        assert oid in cj(*words, status=1).err, words
+    assert git(server, "for-each-ref", "--format=%(objectname)", META) == ref and ids(server) == before
+    # As the doctor says, and docs/operations.md.
+    command = remedy[remedy.index("mv " if how == "damaged" else "git -C") :].replace("CLONE", str(alice))
+    assert ("/var/tmp/" in command) is (how == "damaged")
+    run("sh", "-ec", command.replace("/var/tmp/", str(tmp_path)))
+    assert told(server, "descriptor") == []
+    tag(alice)
+    tag(server)
+    assert "another schema" in cj("-C", server, "schema", "declare", "x-acme-tag", other, status=1).err
+    is_sound(server)
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+@pytest.mark.parametrize("part", ["", "^{tree}", ":coordjournal.json", ":schemas", ":schemas/x-acme-tag.json"])
+def test_a_descriptor_that_a_clone_lost_comes_from_the_server(
+    cloned: Cloned, tmp_path: Path, part: str, how: str
+) -> None:
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type":"object"}')
+    declare(server, "x-acme-tag", schema)
+    cj("-C", alice, "sync")
+    oid = git(alice, "rev-parse", "refs/coordjournal-meta/origin" + part)
+    git(alice, "unpack-objects", "-q", stdin=packs_moved_away(alice))
+    (flip if how == "damaged" else Path.unlink)(loose(alice / ".git", oid))
+    with pytest.raises(GitFailed, match=f"needs the .* {oid}, which is missing or damaged") as caught:
+        tag(alice)
+        with Journal.open(alice, extensions={}) as journal:
+            journal.settings()
+    for command in re.findall("`((?:rm|git) [^`]*)`", str(caught.value)):
+        run("sh", "-ec", command)
+    cj("-C", alice, "sync")
+    tag(alice)
+    is_sound(server)
+
+
+def packs_moved_away(clone: Path) -> bytes:
+    """All packs of a clone as one, which are gone from it."""
+    names = git(clone, "rev-list", "--objects", "--all")
+    pack = ["git", "-C", clone, "pack-objects", "--quiet", "--stdout"]
+    packed = subprocess.run(pack, input=names.encode(), capture_output=True, check=True)
+    for path in (clone / ".git" / "objects" / "pack").iterdir():
+        path.unlink()
+    return packed.stdout
 
 
 @pytest.mark.parametrize("cache", ["fold/garden.sqlite", "ids/garden"])
