@@ -404,7 +404,10 @@ def ref(name: str, env: "dict[str, str]") -> "str | None":
         if found == name:
             return oid
     if _is_file(f"{env['GIT_DIR']}/{name}"):  # git only warns of it
-        raise GitFailed(f"git cannot read the file of {name} in {env['GIT_DIR']}: it is empty or holds rubbish")
+        raise GitFailed(
+            f"git cannot read the file of {name} in {env['GIT_DIR']}: it is empty or holds rubbish; "
+            'docs/operations.md, "A damaged repository", tells how to get it back'
+        )
     return None
 
 

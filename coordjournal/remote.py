@@ -22,7 +22,9 @@ _RACE = re.compile(
 )
 _WENT = re.compile(r"^[ *+=-]\t[^:]*:(?P<to>\S+)\t(?:[0-9a-f]+\.\.(?P<new>[0-9a-f]+))?")
 _LACKS = re.compile(r"unpacker error|missing necessary objects")  # what stands on a commit that the server has not
-_HERE = re.compile(r"cannot lock ref|update local ref|insufficient permission|No space left|Read-only file system")
+_HERE = re.compile(
+    r"cannot lock ref|update local ref|insufficient permission|No space left|Read-only file system|bad object"
+)
 _SHALLOW = re.compile(r"^warning: rejected \S+ because shallow roots", re.MULTILINE)
 _TOLD = re.compile(r"^remote: {3}(?P<ref>\S+) commit (?P<commit>[0-9a-f]+) Seq (?P<seq>-|\d+)\s*$")
 _WHY = re.compile(r"^remote: {3}(?P<code>[a-z-]+)(?: at (?P<place>.*?))?: (?P<what>.*?)\s*$")

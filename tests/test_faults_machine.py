@@ -356,6 +356,42 @@ def packs_moved_away(clone: Path) -> bytes:
     return packed.stdout
 
 
+@pytest.mark.parametrize("content", [b"", b"rubbish\n", b"\0" * 41])
+@pytest.mark.parametrize("logged", [True, False])
+def test_a_ref_of_a_clone_that_git_cannot_read(cloned: Cloned, tmp_path: Path, content: bytes, logged: bool) -> None:
+    """It may be all that is left of a log: nobody takes it for one that is not there."""
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    append(alice)
+    ref = "refs/coordjournal/origin/garden"
+    before, tip = git(alice, "for-each-ref"), git(alice, "rev-parse", ref)
+    path, reflog = alice / ".git" / ref, alice / ".git" / "logs" / ref
+    path.write_bytes(content)
+    if logged:
+        reflog.write_bytes(reflog.read_bytes() + content)
+    else:
+        reflog.unlink()
+    said = set()
+    for words in (
+        *("sync", "spaces", "rescue", "rescue --accept", "rescue --dry-run garden", "state garden", "log garden"),
+        *("resolve garden Home", "alias set garden New shardA:New"),
+    ):
+        said.add(cj("-C", alice, *words.split(), status=1).err.replace("  -> ", ""))
+    [told] = said
+    assert f"git-failed: git cannot read the file of {ref}" in told and "when the remote answers" not in told
+    with Journal.open(alice) as journal, pytest.raises(CoordjournalError, match=f"cannot read the file of {ref}"):
+        orchard = journal.space("orchard")
+        orchard.append_many([alias(orchard, "Home")], queue=False)
+    [command] = re.findall("`(rm [^`]*)`", told)
+    run("sh", "-ec", command)
+    cj("-C", alice, "sync")
+    assert git(alice, "rev-parse", ref) == tip
+    assert git(alice, "for-each-ref", ref) in before
+    append(alice, name="again")
+    assert cj("-C", alice, "verify", alice).out.count("lawful") == 2
+    is_sound(server)
+
+
 @pytest.mark.parametrize("cache", ["fold/garden.sqlite", "ids/garden"])
 def test_damage_to_what_is_derived_heals_by_itself(cloned: Cloned, tmp_path: Path, cache: str) -> None:
     cloned(tmp_path, "alice")
