@@ -76,6 +76,11 @@ def cut(text: str, most: int = 1000) -> str:
     return text if len(text) <= most else text[:most] + "..."
 
 
+def lines(output: str) -> list[str]:
+    """The lines that git printed. Names of refs may hold what ``splitlines`` also takes for the end of a line."""
+    return output.removesuffix("\n").split("\n") if output else []
+
+
 def _utf8_length(value: str) -> int:
     """The length in UTF-8 bytes; larger than any limit if a lone surrogate makes it no text at all."""
     try:

@@ -392,6 +392,46 @@ def test_a_ref_of_a_clone_that_git_cannot_read(cloned: Cloned, tmp_path: Path, c
     is_sound(server)
 
 
+@pytest.mark.parametrize("what", ["commit empty", "commit damaged", "older damaged", "pack damaged"])
+def test_a_damaged_clone_is_not_a_remote_that_does_not_answer(cloned: Cloned, tmp_path: Path, what: str) -> None:
+    cloned(tmp_path, "alice", "bob")
+    server, alice, bob = (tmp_path / name for name in ("journal.git", "alice", "bob"))
+    for name in "abc":
+        append(bob, name=name)
+    cj("-C", alice, "sync")
+    ref, packs = "refs/coordjournal/origin/garden", alice / ".git" / "objects" / "pack"
+    if what == "pack damaged":
+        git(alice, "gc", "--quiet")
+        [path] = packs.glob("*.pack")
+        raw = bytearray(path.read_bytes())
+        for at in range(20, len(raw) - 20, 20):
+            raw[at] ^= 0xFF
+        path.chmod(0o644)
+        path.write_bytes(raw)
+    else:
+        packed = packs_moved_away(alice)
+        git(alice, "unpack-objects", "-q", stdin=packed)
+        path = loose(alice / ".git", git(alice, "rev-parse", ref + ("~1" if what == "older damaged" else "")))
+        if what == "commit empty":
+            path.chmod(0o644)
+            path.write_bytes(b"")
+        else:
+            flip(path)
+    append(bob, name="d")
+    said = cj("-C", alice, "sync", status=1).err
+    assert "git-failed" in said and "remote answers" not in said
+    assert (str(path) in said and "This clone is damaged" in said) or "`git fsck` may tell" in said
+    # As docs/operations.md says.
+    path.rename(tmp_path / "damaged")
+    path.with_suffix(".idx").unlink(missing_ok=True)
+    git(alice, "fetch", "--refetch", "--no-filter", "--no-write-fetch-head", "origin", "refs/spaces/garden", META)
+    cj("-C", alice, "sync")
+    assert "lawful" in cj("verify", alice).out
+    append(alice, name="e")
+    is_sound(server)
+    is_sound(alice)
+
+
 @pytest.mark.parametrize("cache", ["fold/garden.sqlite", "ids/garden"])
 def test_damage_to_what_is_derived_heals_by_itself(cloned: Cloned, tmp_path: Path, cache: str) -> None:
     cloned(tmp_path, "alice")
