@@ -462,7 +462,7 @@ def test_a_damaged_entry_is_set_aside_and_the_rest_is_sent(cloned: Cloned, tmp_p
     flip(first)
     content = first.read_bytes()
     sent = cj("-C", alice, "sync")
-    assert f"{first} is damaged" in sent.err and "`coordjournal outbox drop 1` sets it aside" in sent.err
+    assert f"{first} is damaged" in sent.err and "`coordjournal outbox drop 1 --yes` sets it aside" in sent.err
     assert not second.exists() and len(ids(server)) == 2
     assert "drop 1" in cj("-C", alice, "outbox").err
     assert "Nothing was changed" in cj("-C", alice, "outbox", "drop", "1", status=1).err
