@@ -321,6 +321,34 @@ def test_a_lost_descriptor_is_named_and_comes_back_from_any_clone(
     is_sound(server)
 
 
+def test_a_descriptor_that_is_damaged_in_a_pack(cloned: Cloned, tmp_path: Path) -> None:
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type":"object"}')
+    declare(server, "x-acme-tag", schema)
+    cj("-C", alice, "sync")
+    before = ids(server)
+    oid = git(server, "rev-parse", f"{META}:schemas/x-acme-tag.json")
+    git(server, "gc", "--quiet")
+    [path] = (server / "objects" / "pack").glob("*.pack")
+    [line] = [line for line in git(server, "verify-pack", "-v", str(path)).split("\n") if line.startswith(oid)]
+    raw, at = bytearray(path.read_bytes()), int(line.split()[4])
+    raw[at + 3] ^= 0xFF
+    path.chmod(0o644)
+    path.write_bytes(raw)
+    [(level, what, remedy)] = told(server, "descriptor")
+    assert level == "error" and oid in what and remedy.startswith("Is it damaged in a pack, take that apart first")
+    # As docs/operations.md says.
+    for file in path.parent.glob(f"{path.stem}.*"):
+        file.rename(tmp_path / file.name)
+    run("git", "-C", server, "unpack-objects", "-q", "-r", stdin=bytes(raw), check=False)
+    run("sh", "-ec", remedy[remedy.index("git -C") :].replace("CLONE", str(alice)))
+    assert told(server, "descriptor") == [] and ids(server) == before
+    tag(alice)
+    is_sound(server)
+
+
 @pytest.mark.parametrize("how", ["gone", "damaged"])
 @pytest.mark.parametrize("part", ["", "^{tree}", ":coordjournal.json", ":schemas", ":schemas/x-acme-tag.json"])
 def test_a_descriptor_that_a_clone_lost_comes_from_the_server(

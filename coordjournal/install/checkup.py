@@ -615,7 +615,12 @@ def _described(patient: _Patient) -> _Answers:
 def _bring_back(git_dir: str, damaged: str) -> str:
     """The command that gets the objects of the descriptor from a clone: git does not write over a file it has."""
     aside = f"mv {quoted(damaged)} /var/tmp/ && " if damaged else ""
-    return (
+    packed = (
+        'Is it damaged in a pack, take that apart first (docs/operations.md, "A damaged repository"). '
+        if not damaged and glob.glob(os.path.join(glob.escape(git_dir), "objects/pack/*.pack"))
+        else ""
+    )
+    return packed + (
         f"Bring it from a clone that has synced (the newest, for it needs the newest descriptor): {aside}"
         "git -C CLONE rev-list --objects refs/coordjournal-meta/origin | cut -d' ' -f1 | "
         f"git -C CLONE pack-objects -q --stdout | git -C {quoted(git_dir)} unpack-objects -q"
