@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -208,6 +208,7 @@ class Writer:
         """Sends entries in order until one of them has to wait. Who calls holds the right to send."""
         sent: list[Sent] = []
         heard = False
+        inboxed: frozenset[str] | None = None
         for entry in outbox.entries(self._space.id):
             if own is not None and entry.number > own.number:
                 break
@@ -218,7 +219,9 @@ class Writer:
                     if not heard:
                         self._journal.refresh(self._space.id)
                         heard = True
-                    sent += self._looked_after(outbox, entry)
+                    if inboxed is None and own is None and self._is_kept_waiting(entry):
+                        inboxed = frozenset(item.id for item in self._space.inbox())
+                    sent += self._looked_after(outbox, entry, inboxed)
                     continue
                 # What somebody expects of the server's log only the server can deny.
                 patient = own is None or entry.number != own.number or entry.expect is not None
@@ -238,14 +241,23 @@ class Writer:
             sent.append(Sent(entry, landed))
         return sent
 
-    def _looked_after(self, outbox: Outbox, entry: Entry) -> list[Sent]:
-        """What became of an entry that was filed. Where nobody holds the lease any more, the server is to land it."""
+    def _is_kept_waiting(self, entry: Entry) -> bool:
+        """Whether an entry that was filed waits for the holder of the lease."""
+        state = self._space.newest()
+        if self.way() != "sequencer" or state.lease is None or not state.lease.in_force(int(time.time())):
+            return False
+        return not all(_is_settled(state, decision.id) for decision in entry.decisions)
+
+    def _looked_after(self, outbox: Outbox, entry: Entry, inboxed: Collection[str] | None) -> list[Sent]:
+        """What became of an entry that was filed. Where nobody holds the lease any more, the server is to land it; and
+        what has vanished from the inbox, of which ``inboxed`` are the ids if it was read, is handed over again."""
         state = self._space.newest()
         refused = {
             decision.id: why for decision in entry.decisions if (why := state.refusal_of(decision.id)) is not None
         }
-        over = all(decision.id in refused or state.find_id(decision.id) is not None for decision in entry.decisions)
-        if not over and state.lease is not None and state.lease.in_force(int(time.time())):
+        open_ids = {decision.id for decision in entry.decisions if not _is_settled(state, decision.id)}
+        there = inboxed is None or open_ids.issubset(inboxed)
+        if open_ids and there and state.lease is not None and state.lease.in_force(int(time.time())):
             return []
         left = [intent for intent in entry.intents if intent.decision.id not in refused]
         landed = self.land(left, Ask(allow_void=True, same_at=entry.same_at, patient=True)) if left else []
@@ -647,6 +659,11 @@ def _is_same(one: Decision, other: Decision) -> bool:
         return one.line() == other.line()
     except ValueError:
         return False  # no JSON at all, so that it is none that has landed
+
+
+def _is_settled(state: CoordinationState, id: str) -> bool:
+    """Whether a decision has landed or was let go, so that it waits no more."""
+    return state.find_id(id) is not None or state.refusal_of(id) is not None
 
 
 def _let_go(id: str, why: str) -> Refused:

@@ -7,18 +7,24 @@ the server write it; the hook refuses every push to it.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 
-from . import canonical, gitread
+from . import canonical, gitread, paths
 from .admission import Settings
 from .errors import CoordjournalError, GitFailed
+from .paths import Lost as Lost
 from .refs import META
 from .store import GitStore
+from .text import cut, printable
 
 FILE = "coordjournal.json"
+MOST = 8 * 1024 * 1024  # bytes of one file of a descriptor: whose server says more says nothing
 _IDENT = "coordjournal <>"
+_GREATEST = 2**63 - 1  # of git's own numbers
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -35,16 +41,24 @@ def describe(settings: Settings) -> dict[str, Any]:
 
 
 def read(store: GitStore, ref: str = META) -> dict[str, Any] | None:
-    """What the descriptor at ``ref`` says, None if there is none. Raises CoordjournalError if it cannot be read."""
-    return _read(store, gitread.ref(ref, store.env))
+    """What the descriptor at ``ref`` says, None if there is none.
+
+    Raises:
+        Lost: an object of it is missing or damaged.
+        CoordjournalError: it cannot be read.
+    """
+    return _read(store, gitread.ref(ref, store.env), ref)
 
 
-def _read(store: GitStore, commit: str | None) -> dict[str, Any] | None:
-    found = None if commit is None else store.object(f"{commit}:{FILE}", "blob")
-    if found is None:
+def _read(store: GitStore, commit: str | None, ref: str = META) -> dict[str, Any] | None:
+    if commit is None:
+        return None
+    reading = _reading(store, ref)
+    found = paths.entries(reading, commit).get(FILE)
+    if found is None or found.kind != "blob":
         return None
     try:
-        described = json.loads(found[1])
+        described = json.loads(reading(found.oid, "blob"))
     except (ValueError, RecursionError) as error:
         raise CoordjournalError(f"the server's descriptor {META} holds no readable {FILE}: {error}") from None
     if not isinstance(described, dict) or described.get("format") != 1:
@@ -56,22 +70,35 @@ def settings_of(described: Mapping[str, Any]) -> Settings:
     """The settings that a server describes, as far as a client can judge by them."""
     try:
         return Settings(
-            decision_bytes=int(described["limits"]["decision_bytes"]),
-            attachment_bytes=int(described["limits"]["attachment_bytes"]),
-            clock_skew=int(described["clock_skew"]),
-            lease_max_ttl=int(described["lease_max_ttl"]),
+            decision_bytes=_number(described["limits"]["decision_bytes"]),
+            attachment_bytes=_number(described["limits"]["attachment_bytes"]),
+            clock_skew=_number(described["clock_skew"]),
+            lease_max_ttl=_number(described["lease_max_ttl"]),
             read_only=bool(described["read_only"]),
-            primary=str(described["primary"] or ""),
+            primary=printable(cut(str(described["primary"] or ""))),
             sequencing=bool(described["sequencing"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CoordjournalError(f"the server's descriptor is not readable: {error!r}") from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:  # the last: of an infinite number
+        raise CoordjournalError(f"the server's descriptor is not readable: {cut(repr(error))}") from None
+
+
+def _number(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number <= _GREATEST:
+        raise ValueError("a number is out of range")
+    return number
 
 
 def declared(store: GitStore, ref: str = META) -> dict[str, Any]:
-    """The extension schemas declared at ``ref``: type to JSON Schema. Raises CoordjournalError if one is no JSON."""
+    """The extension schemas declared at ``ref``: type to JSON Schema.
+
+    Raises:
+        Lost: an object of it is missing or damaged.
+        CoordjournalError: one is no JSON.
+    """
+    found = _schemas(store, gitread.ref(ref, store.env), ref)
     try:
-        return {kind: json.loads(content) for kind, content in _schemas(store, gitread.ref(ref, store.env)).items()}
+        return {kind: json.loads(content) for kind, content in found.items()}
     except (ValueError, RecursionError) as error:
         raise CoordjournalError(f"{ref} holds a schema that is not readable: {error}") from None
 
@@ -82,12 +109,16 @@ def declare(store: GitStore, kind: str, document: Any) -> bool:
     Raises:
         CoordjournalError: no valid type or schema, or another schema is declared for the type: a declared schema
             never changes, for old decisions answer to it.
+        Lost: an object of the descriptor is missing or damaged, so that nobody knows what is declared.
     """
     from .schema import check_declaration  # jsonschema takes 120 ms to import, and only this needs it
 
     check_declaration(kind, document)
     content = canonical.dumps(document) + b"\n"
+    if len(content) > MOST:
+        raise CoordjournalError(f"the schema has {len(content)} bytes, and clients read no more than {MOST}")
     old = gitread.ref(META, store.env)
+    _check_whole(store, old)
     schemas = _schemas(store, old)
     known = schemas.get(kind)
     if known == content:
@@ -101,12 +132,17 @@ def declare(store: GitStore, kind: str, document: Any) -> bool:
 
 
 def publish(store: GitStore) -> bool:
-    """Brings the descriptor in line with the repository's settings; False if it was so already."""
+    """Brings the descriptor in line with the repository's settings; False if it was so already.
+
+    Raises:
+        Lost: an object of the descriptor is missing or damaged: what it declares would not be in the next one.
+    """
     old = gitread.ref(META, store.env)
+    schemas = _schemas(store, old)
     described = describe(store.settings())
     if _read(store, old) == described:
         return False
-    _write(store, old, described, _schemas(store, old), "publish the settings")
+    _write(store, old, described, schemas, "publish the settings")
     return True
 
 
@@ -124,23 +160,69 @@ def stop_sequencing(store: GitStore) -> bool:
     return True
 
 
-def _schemas(store: GitStore, commit: str | None) -> dict[str, bytes]:
-    tree = None if commit is None else store.object(f"{commit}:schemas", "tree")
-    found = {}
-    for name in _names(tree[1], len(tree[0]) // 2) if tree else ():
-        blob = store.object(f"{commit}:schemas/{name}", "blob")
-        if blob and name.endswith(".json"):
-            found[name.removesuffix(".json")] = blob[1]
-    return found
+def _check_whole(store: GitStore, commit: str | None) -> None:
+    """Raises Lost if an object is lost that ``commit``, which the next one goes on from, is read from."""
+    if commit is not None:
+        reading = _reading(store, META)
+        for found in paths.entries(reading, commit).values():
+            reading(found.oid, found.kind)
 
 
-def _names(tree: bytes, width: int) -> list[str]:
-    names = []
-    while tree:
-        head, _, tree = tree.partition(b"\0")
-        names.append(head.partition(b" ")[2].decode("utf-8", "replace"))
-        tree = tree[width:]
-    return names
+def _schemas(store: GitStore, commit: str | None, ref: str = META) -> dict[str, bytes]:
+    if commit is None:
+        return {}
+    reading = _reading(store, ref)
+    folder = paths.entries(reading, commit).get("schemas")
+    if folder is None or folder.kind != "tree":
+        return {}
+    return {
+        name.removesuffix(".json"): reading(file.oid, "blob")
+        for name, file in paths.listed(reading, folder.oid).items()
+        if file.kind == "blob" and name.endswith(".json")
+    }
+
+
+def _reading(store: GitStore, ref: str) -> paths.Read:
+    def reading(oid: str, kind: str) -> bytes:
+        try:
+            found = store.object(oid, kind, MOST)
+        except GitFailed:
+            store.object(store.empty_tree, "tree")  # which git always has: it raises where git itself is at fault
+            found = None
+        if found is None:
+            size = store.size(oid, kind)
+            if size is not None and size > MOST:
+                raise CoordjournalError(f"the descriptor {ref} holds {size} bytes in {oid}; at most {MOST} are read")
+            raise Lost(oid, _lost(store, ref, oid, kind))
+        return found[1]
+
+    return reading
+
+
+def _lost(store: GitStore, ref: str, oid: str, kind: str) -> str:
+    """What is wrong where the object ``oid`` of the descriptor cannot be read, and what helps."""
+    what = f"the descriptor {ref} needs the {kind} {oid}, which is missing or damaged"
+    lacking = gitread.lacking(store.env)
+    if lacking:
+        return f"{what}; {lacking}"
+    if ref == META:
+        return (
+            f"{what}. Each clone that has synced has it: `coordjournal doctor` prints the command that brings it back "
+            '(docs/operations.md, "A damaged repository")'
+        )
+    again = f"git -C {quote(store.git_dir)} update-ref -d {quote(ref)}"
+    return f"{what}. `{again}`, and the next `coordjournal sync` fetches it again{_put_aside(store, oid)}"
+
+
+def _put_aside(store: GitStore, oid: str) -> str:
+    path = loose_file(store, oid)
+    return f"; before, `rm -f {quote(path)}`" if path else ""
+
+
+def loose_file(store: GitStore, oid: str) -> str:
+    """The file that holds the object damaged, which has to go before git takes another copy of it; or ``""``."""
+    path = f"{store.git_dir}/objects/{oid[:2]}/{oid[2:]}"
+    return path if os.path.exists(path) else ""
 
 
 def _write(

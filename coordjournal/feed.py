@@ -34,7 +34,10 @@ class Checkpoint:
     @classmethod
     def loads(cls, text: str) -> Checkpoint:
         """The checkpoint of :meth:`dumps`. Raises ValueError for anything else."""
-        seen = json.loads(text)
+        try:
+            seen = json.loads(text)
+        except RecursionError:
+            raise ValueError("not a checkpoint") from None
         if not isinstance(seen, dict) or not all(isinstance(commit, str) and commit for commit in seen.values()):
             raise ValueError("not a checkpoint")
         return cls(seen)

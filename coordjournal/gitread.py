@@ -386,14 +386,36 @@ def shown(tip: str, env: "dict[str, str]") -> "Generator[bytes, None, None]":
 
 
 def ref(name: str, env: "dict[str, str]") -> "str | None":
-    """The object that the ref of exactly this name holds, None if there is no such ref.
+    """The object that the ref of exactly this name holds, None if there is no such ref. Whether that object is here
+    nobody asks: where it is lost there still is a ref.
 
     Wherever else git takes a name it also tries ``refs/heads/<name>`` and others (gitrevisions(7)), which are for
     anybody to push.
+
+    Raises:
+        GitFailed: git fails, or cannot read the file of the ref.
     """
-    child = Child(["show-ref", "--verify", "--hash", name], env)
-    answer = child.out.read().decode().strip()
-    return answer if child.wait() == 0 and answer else None
+    child = Child(["for-each-ref", "--format=%(objectname) %(refname)", name], env)
+    answer = child.out.read().decode("utf-8", "surrogateescape")
+    if child.wait() != 0:
+        raise child.failed()
+    for line in answer.split("\n"):
+        oid, _, found = line.partition(" ")
+        if found == name:
+            return oid
+    if _is_file(f"{env['GIT_DIR']}/{name}"):  # git only warns of it
+        raise GitFailed(
+            f"git cannot read the file of {name} in {env['GIT_DIR']}: it is empty or holds rubbish; "
+            'docs/operations.md, "A damaged repository", tells how to get it back'
+        )
+    return None
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return posix.stat(path).st_mode & 0o170000 == 0o100000
+    except OSError:
+        return False
 
 
 def ask_config(env: "dict[str, str]", keys: str = _OUR_KEYS) -> Child:

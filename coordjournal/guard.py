@@ -7,7 +7,7 @@ import posix
 import sys
 import time
 
-from .errors import CoordjournalError, Refused
+from .errors import CoordjournalError, GitFailed, Refused
 from .gitread import Objects, ref
 
 TYPE_CHECKING = False
@@ -79,12 +79,33 @@ def extensions(env: "dict[str, str]", objects: Objects) -> "JudgeExtension":
         if declared is None:
             declared, descriptor = Extensions({}), ref(META, env)
         if descriptor is not None and kind not in declared.declared:
-            found = objects.read(f"{descriptor}:schemas/{kind}.json", "blob")
-            if found is not None:
-                declared.declared[kind] = json.loads(found[1])
+            try:
+                found = objects.read(f"{descriptor}:schemas/{kind}.json", "blob")
+                content = found[1] if found else _declared_though_lost(descriptor, kind, objects)
+            except GitFailed as error:
+                raise GitFailed(f"what {META} declares cannot be read: {error}") from None
+            if content is not None:
+                declared.declared[kind] = json.loads(content)
         declared.judge(kind, payload)
 
     return judge_extension
+
+
+def _declared_though_lost(descriptor: str, kind: str, objects: Objects) -> "bytes | None":
+    """The schema of ``kind`` once more, of which git knows nothing; None if there is none.
+
+    Raises:
+        GitFailed: an object of the descriptor is lost, so that nobody can tell.
+    """
+    from . import paths
+
+    def read(oid: str, object_kind: str) -> bytes:
+        found = objects.read(oid, object_kind)
+        if found is None:
+            raise paths.Lost(oid, f"it needs the {object_kind} {oid}, which is missing or damaged")
+        return found[1]
+
+    return paths.at(read, descriptor, "schemas", f"{kind}.json")
 
 
 def refuse(refusals: "list[Refused]", git_dir: str, outer: "Mapping[str, str]", unseen: bool = False) -> None:

@@ -126,7 +126,7 @@ class HeldLease:
         try:
             found = json.loads(saved)
             name, token, appender = found["space"], found["token"], found["appender"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ValueError("not a saved lease") from None
         if name != space.id:
             raise ValueError(f"a lease of the space {name!r}, not of {space.id!r}")

@@ -510,7 +510,7 @@ def _read(path: Path, number: int, space: str | None = None) -> Entry | None:
                 return None
             lines, _ = _rest(file, head, keep=False)
         return _entry(head, tuple(map(_decision, lines)), number, path)
-    except (KeyError, TypeError, ValueError):  # it checks, so that somebody wrote it so
+    except (KeyError, TypeError, ValueError, RecursionError):  # it checks, so that somebody wrote it so
         raise _Damaged("it holds something else than an entry does") from None
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from . import stale
 from .errors import CoordjournalError, GitFailed, Refused, RemoteUnreachable
 from .opening import environment
 from .refs import APPEND, INTENTS, META, SPACES, decode_space, encode_space
-from .text import printable
+from .text import cut, lines, printable
 
 _RACE = re.compile(
     r"stale info|fetch first|non-fast-forward|needs force|failed to update ref|cannot lock ref|incorrect old value"
@@ -22,10 +22,17 @@ _RACE = re.compile(
 )
 _WENT = re.compile(r"^[ *+=-]\t[^:]*:(?P<to>\S+)\t(?:[0-9a-f]+\.\.(?P<new>[0-9a-f]+))?")
 _LACKS = re.compile(r"unpacker error|missing necessary objects")  # what stands on a commit that the server has not
-_HERE = re.compile(r"cannot lock ref|update local ref|insufficient permission|No space left|Read-only file system")
+_HERE = re.compile(  # what went wrong in the clone, whatever the remote did
+    r"cannot lock ref|update local ref|insufficient permission|No space left|Read-only file system|Disk quota exceeded"
+    r"|couldn't (write|close|set) '|unable to write (loose object )?file|unable to create temporary file"
+    r"|bad object refs/(coordjournal|heads|remotes|tags)|unresolved delta"
+)
+_DAMAGED = re.compile(r"is corrupt|is empty|corrupt loose object|does not match index|non-monotonic index|is too small")
 _SHALLOW = re.compile(r"^warning: rejected \S+ because shallow roots", re.MULTILINE)
-_TOLD = re.compile(r"^remote: {3}(?P<ref>\S+) commit (?P<commit>[0-9a-f]+) Seq (?P<seq>-|\d+)\s*$")
+_TOLD = re.compile(r"^remote: {3}(?P<ref>\S+) commit (?P<commit>[0-9a-f]+) Seq (?P<seq>-|[0-9]{1,18})\s*$")
 _WHY = re.compile(r"^remote: {3}(?P<code>[a-z-]+)(?: at (?P<place>.*?))?: (?P<what>.*?)\s*$")
+_MEND = 'This clone is damaged: docs/operations.md, "A damaged repository", tells how it gets back what it lost'
+_MOST_SAID = 4000  # characters that are quoted of what git, and through it a server, has said
 _PASSWORD = re.compile(r"(?<!:):(?!//)[^/@]*@")  # in a URL; git does not repeat it either
 _REMEDY = re.compile(r"^remote: {3}-> (?P<remedy>.*?)\s*$")
 _UNDECIDED = "coordjournal cannot judge this push"  # what the hook says that did not die
@@ -64,7 +71,7 @@ class Remote:
             raise RemoteUnreachable(f"cannot read {_PASSWORD.sub('@', self.name, 1)}: {_said(done)}")
         tips: dict[str, str] = {}
         descriptor = None
-        for line in done.stdout.splitlines():
+        for line in lines(done.stdout):
             oid, _, ref = line.partition("\t")
             if ref == META:
                 descriptor = oid
@@ -102,8 +109,11 @@ class Remote:
             stdin="".join(specs),
         )
         if done.returncode:
-            here = any(_HERE.search(line) for line in done.stderr.splitlines() if not line.startswith("remote:"))
-            raise (GitFailed if here else RemoteUnreachable)(f"cannot fetch from {self.name}: {_said(done)}")
+            what = f"cannot fetch from {self.name}: {_said(done)}"
+            own = [line for line in lines(done.stderr) if not line.startswith("remote:")]
+            if self._is_damaged(own):
+                raise GitFailed(f"{what}. {_MEND}")
+            raise (GitFailed if any(map(_HERE.search, own)) else RemoteUnreachable)(what)
         if _SHALLOW.search(done.stderr):  # which git takes for no failure
             raise GitFailed(
                 f"{self.name} is a shallow clone, whose logs have no beginning; `git fetch --unshallow` there brings it"
@@ -167,7 +177,7 @@ class Remote:
                 self._run("push", "--porcelain", "--quiet", "--", self.name, f":{ref}")
                 raise NotSequencing(f"{self.name} does not sequence, though its descriptor says so")
             raise error
-        found = [Went(match["to"], match["new"]) for match in map(_WENT.match, done.stdout.splitlines()) if match]
+        found = [Went(match["to"], match["new"]) for match in map(_WENT.match, lines(done.stdout)) if match]
         if any(went.ref == ref for went in found):
             self._run("push", "--porcelain", "--quiet", f"--force-with-lease={ref}:{new}", "--", self.name, f":{ref}")
             raise NotSequencing(f"{self.name} does not sequence, though its descriptor says so")
@@ -178,12 +188,14 @@ class Remote:
         done = self._run("ls-remote", "--refs", "--", self.name, f"{INTENTS}{encode_space(space)}/*")
         if done.returncode:
             raise RemoteUnreachable(f"cannot read {self.name}: {_said(done)}")
-        found = (line.partition("\t") for line in done.stdout.splitlines())
+        found = (line.partition("\t") for line in lines(done.stdout))
         return dict(sorted((ref, oid) for oid, _, ref in found))
 
     def _declined(self, done: subprocess.CompletedProcess[str]) -> CoordjournalError:
         """The error of a push that failed."""
         status = _status(done)
+        if self._is_damaged([line for line in lines(done.stderr) if not line.startswith("remote:")]):
+            return GitFailed(f"cannot push to {self.name}: {_said(done)}. {_MEND}")
         died = "proc-receive hook" in status and _UNDECIDED not in done.stderr
         died = died or "died of signal" in done.stderr  # a hook that was killed
         if status.startswith("[remote failure]") or died:  # no word of what became of it
@@ -191,7 +203,12 @@ class Remote:
         refusal = next(iter(refusals(done.stderr)), None)
         if refusal is not None:
             return refusal
-        return GitFailed(f"{self.name} declined the push: {printable(status)}. {_said(done)}")
+        return GitFailed(f"{self.name} declined the push: {printable(cut(status))}. {_said(done)}")
+
+    def _is_damaged(self, lines: Iterable[str]) -> bool:
+        """Whether git says that a file of the clone is damaged. What a server says of its own may come by the same way
+        (the standard error of ssh), but not with the path of this clone."""
+        return any(_DAMAGED.search(line) and f"{self.git_dir}/objects/" in line for line in lines)
 
     def _run(
         self, *arguments: str, stdin: str = "", also: Mapping[str, str] | None = None
@@ -234,8 +251,8 @@ def _nothing_behind(first: str | None) -> Iterator[dict[str, str]]:
 
 def _status(done: subprocess.CompletedProcess[str]) -> str:
     """What git says of the first ref that was not pushed."""
-    lines = [line.rpartition("\t")[2] for line in done.stdout.splitlines() if line.startswith("!\t")]
-    return lines[0] if lines else "[remote failure]"
+    found = [line.rpartition("\t")[2] for line in lines(done.stdout) if line.startswith("!\t")]
+    return found[0] if found else "[remote failure]"
 
 
 def _is_race(status: str) -> bool:
@@ -247,18 +264,18 @@ def refusals(said: str) -> Iterable[Refused]:
     incident = ""
     found: Refused | None = None
     ref = commit = seq = ""
-    for line in said.splitlines():
+    for line in lines(said):
         if match := _INCIDENT.match(line):
-            incident = match["incident"]
+            incident = cut(match["incident"], 100)
         elif match := _TOLD.match(line):
-            ref, commit, seq = match["ref"], match["commit"], match["seq"]
+            ref, commit, seq = cut(match["ref"]), cut(match["commit"]), match["seq"]
         elif ref and (match := _WHY.match(line)):
             if found is not None:
                 yield found
             found = Refused(
-                match["code"],
-                match["what"],
-                match["place"] or "",
+                cut(match["code"]),
+                cut(match["what"]),
+                cut(match["place"] or ""),
                 ref=ref,
                 commit=commit,
                 seq=None if seq == "-" else int(seq),
@@ -266,12 +283,15 @@ def refusals(said: str) -> Iterable[Refused]:
             )
             ref = ""
         elif found is not None and (match := _REMEDY.match(line)):
-            found.remedy = match["remedy"]
+            found.remedy = cut(match["remedy"])
     if found is not None:
         yield found
 
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:
     """What git printed, on one line and safe to show: it may quote the other side."""
-    lines: Sequence[str] = [printable(line.strip()) for line in done.stderr.splitlines()]
-    return "; ".join(line for line in lines if line) or f"git ended with status {done.returncode}"
+    told = done.stderr
+    if len(told) > _MOST_SAID:  # a server may say any amount; git's own last word comes at the end
+        told = f"{told[: _MOST_SAID // 2]}\n...\n{told[-_MOST_SAID // 2 :]}"
+    found = [printable(line.strip()) for line in lines(told)]
+    return "; ".join(line for line in found if line) or f"git ended with status {done.returncode}"

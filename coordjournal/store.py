@@ -97,9 +97,17 @@ class GitStore:
         return EMPTY_TREE[64 if self.hash_name == "sha256" else 40]
 
     def tips(self) -> dict[str, str]:
-        """The tip of every log: space to commit, in the order of the spaces' UTF-8 bytes."""
+        """The tip of every log: space to commit, in the order of the spaces' UTF-8 bytes.
+
+        Raises:
+            GitFailed: git cannot read the file of one of the refs: nobody may take its log for one that is not here.
+        """
+        files = self._ref_files()
+        listed = self.refs(self.prefix)
+        for ref in self._unread(files, listed):
+            raise self._unreadable(ref)
         found = {}
-        for name, oid in self.refs(self.prefix):
+        for name, oid in listed:
             try:
                 found[decode_space(name.removeprefix(self.prefix))] = oid
             except ValueError:
@@ -140,19 +148,59 @@ class GitStore:
     def unlisted(self) -> list[str]:
         """The refs of logs whose files git cannot read: a power cut may leave one empty, and git then lists all others
         as if there were no such log."""
-        folder = os.path.join(self.git_dir, self.prefix)
+        files = self._ref_files()
+        return self._unread(files, self.refs(self.prefix))
+
+    def _ref_files(self) -> list[str]:
+        """The refs that have files of their own. Ask before git is: a ref may move from its own to another."""
         try:
-            names = [name for name in os.listdir(folder) if not name.endswith(".lock")]
+            names = os.listdir(os.path.join(self.git_dir, self.prefix))
         except FileNotFoundError:
             return []
-        listed = {name for name, _ in self.refs(self.prefix)}  # after the files: a ref may move from its own to another
-        return sorted(ref for ref in map(self.prefix.__add__, names) if ref not in listed)
+        return [self.prefix + name for name in names if not name.endswith(".lock")]
+
+    def _unread(self, files: list[str], listed: list[tuple[str, str]]) -> list[str]:
+        names = {name for name, _ in listed}
+        return sorted(ref for ref in files if ref not in names and self._is_rubbish(ref))
+
+    def _is_rubbish(self, ref: str) -> bool:
+        """Whether the file of a ref is there and holds none: it may be a folder, and be removed or made just now."""
+        path = f"{self.git_dir}/{ref}"
+        return os.path.isfile(path) and loose.read(path) is None
+
+    def _unreadable(self, ref: str) -> GitFailed:
+        """The error to raise for a ref whose file git cannot read, with what helps."""
+        what = f"git cannot read the file of {ref}, empty or rubbish as it is, so that its log seems not to be here"
+        if self.prefix == SPACES:
+            return GitFailed(f'{what}; docs/operations.md, "A damaged repository", tells how to get it back')
+        from shlex import quote
+
+        remove = f"rm {quote(f'{self.git_dir}/{ref}')}"
+        tip = self._last_logged(ref)
+        if tip is None:
+            return GitFailed(f"{what}. `{remove}`, then `coordjournal sync` fetches it from the remote")
+        again = f"git -C {quote(self.git_dir)} update-ref --create-reflog {quote(ref)} {tip}"
+        return GitFailed(f"{what}. Its reflog has the last commit: `{remove} && {again}` brings it back")
+
+    def _last_logged(self, ref: str) -> str | None:
+        """The last commit in the reflog of a ref that is here."""
+        try:
+            with open(f"{self.git_dir}/logs/{ref}", "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _SMALL))
+                lines = file.read().split(b"\n")
+        except OSError:
+            return None
+        for words in (line.split(b" ", 2) for line in reversed(lines)):
+            oid = words[1].decode("latin-1") if len(words) == 3 else ""
+            if len(oid) == len(self.empty_tree) and self.resolve(oid) == oid:
+                return oid
+        return None
 
     def tip(self, space: str) -> str | None:
         """The commit at the tip of the log of ``space``, None if there is no log.
 
         Raises:
-            GitFailed: the ref names what is missing or no commit.
+            GitFailed: the ref names what is missing or no commit, or git cannot read its file.
         """
         name = self.prefix + encode_space(space)
         here = loose.read(f"{self.git_dir}/{name}")
@@ -172,6 +220,8 @@ class GitStore:
             exact = dict(self.refs(name)).get(name)
             kind = "commit" if exact is not None and self.resolve(exact) else "missing"
         if exact is None:
+            if self._is_rubbish(name):  # git only warns of it
+                raise self._unreadable(name)
             return None
         if kind != "commit":
             raise GitFailed(f"{name} names {exact}, which is missing or no commit; `git fsck` may tell what is damaged")
@@ -183,8 +233,9 @@ class GitStore:
         answer = self.object(name, kind)
         return None if answer is None else answer[0]
 
-    def object(self, name: str, kind: str) -> tuple[str, bytes] | None:
-        """Name and content of the object that ``name`` means; None if it is missing or of another kind.
+    def object(self, name: str, kind: str, most: int | None = None) -> tuple[str, bytes] | None:
+        """Name and content of the object that ``name`` means; None if it is missing, of another kind, or larger than
+        ``most`` bytes, which are not read then.
 
         Raises:
             GitFailed: git cannot read it.
@@ -192,13 +243,25 @@ class GitStore:
         with self._lock:
             objects = self._reader()
             try:
-                return objects.read(name, kind)
+                return objects.read(name, kind, most)
             except GitFailed:
                 objects.close()  # somebody may have killed the process: ask another once
-                return objects.read(name, kind)
+                return objects.read(name, kind, most)
             except BaseException:
                 objects.close()  # interrupted: what is left of this answer must not be taken for the next one
                 raise
+
+    def size(self, oid: str, kind: str) -> int | None:
+        """The size of an object in bytes; None if it is missing, damaged or of another kind."""
+        with self._lock:
+            objects = self._reader()
+            try:
+                answers = dict(objects.checked([oid]))
+            except BaseException:
+                objects.close()
+                raise
+        answer = answers[oid]
+        return answer[2] if answer is not None and answer[1] == kind else None
 
     def commits(
         self, tip: str, base: str | None = None, *, oldest_first: bool = False, count: int | None = None

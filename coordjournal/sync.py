@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import log, verify
+from . import gitread, log, verify
 from .errors import GitFailed, JournalRewound, Refused, UnlawfulLog
 from .refs import META, SPACES, encode_space
 from .remote import Remote
@@ -74,7 +74,8 @@ def read_back(store: GitStore, remote: Remote, space: str, new: str) -> bool:
         old = store.tip(space)
         if old == new:
             return True
-        remote.fetch_objects(space)
+        with _explained(store):
+            remote.fetch_objects(space)
         if store.resolve(new) is None:
             return False
         try:
@@ -99,7 +100,8 @@ def _attempt(store: GitStore, remote: Remote, wanted: Collection[str] | None) ->
         refs[META] = _META
     if not refs:
         return []
-    remote.fetch(refs)
+    with _explained(store):
+        remote.fetch(refs)
     incoming = dict(store.refs(INCOMING))
     moved = [_checked(store, space, here.get(space), incoming[_SPACES + encode_space(space)]) for space in new]
     moved = [move for move in moved if move.old != move.new]
@@ -111,6 +113,17 @@ def _attempt(store: GitStore, remote: Remote, wanted: Collection[str] | None) ->
             return None
         raise
     return moved
+
+
+@contextmanager
+def _explained(store: GitStore) -> Iterator[None]:
+    """Says what helps where a ref of ours is in git's way: it fetches nothing while it cannot read one of them."""
+    try:
+        yield
+    except GitFailed:
+        store.tips()
+        gitread.ref(meta_ref(store.prefix), store.env)
+        raise
 
 
 def _checked(store: GitStore, space: str, old: str | None, new: str) -> Moved:

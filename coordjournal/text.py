@@ -71,6 +71,16 @@ def printable(text: str) -> str:
     return "".join(f"\\u{{{ord(c):x}}}" if c in FORBIDDEN or "\ud800" <= c <= "\udfff" else c for c in text)
 
 
+def cut(text: str, most: int = 1000) -> str:
+    """The first ``most`` characters of what somebody else says, who may say any amount."""
+    return text if len(text) <= most else text[:most] + "..."
+
+
+def lines(output: str) -> list[str]:
+    """The lines that git printed. Names of refs may hold what ``splitlines`` also takes for the end of a line."""
+    return output.removesuffix("\n").split("\n") if output else []
+
+
 def _utf8_length(value: str) -> int:
     """The length in UTF-8 bytes; larger than any limit if a lone surrogate makes it no text at all."""
     try:

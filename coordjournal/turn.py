@@ -11,6 +11,7 @@ import posix
 from .errors import GitFailed
 from .gitread import Child
 from .refs import INTENTS, SPACES, encode_space
+from .text import lines
 
 LOCKS = "coordjournal/locks"
 _LOCK_SECONDS = 120
@@ -53,7 +54,7 @@ class Turn:
         assert child is not None
         tip = None
         waiting: dict[str, tuple[str, str]] = {}
-        for line in child.out.read().decode("utf-8", "surrogateescape").splitlines():
+        for line in lines(child.out.read().decode("utf-8", "surrogateescape")):
             oid, _, name = line.partition(" ")
             if name == self._log:
                 tip = oid

@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {"law", "admission", "plain"},
     {"attachments", "placing"},
     {"gitread"},
-    {"packing", "passing"},
+    {"packing", "passing", "paths"},
     {"chain", "loose"},
     {"extensions"},
     {"index"},
@@ -185,7 +185,7 @@ def test_the_package_itself_loads_nothing() -> None:
 
 # What writing, fetching and judging need, and no question does.
 FOR_OTHERS = ["admission", "appending", "chain", "descriptor", "feed", "inbox", "law", "lease", "memory", "outbox"]
-FOR_OTHERS += ["payload", "remote", "schema", "stamp", "sync", "verify", "whereabouts"]
+FOR_OTHERS += ["paths", "payload", "remote", "schema", "stamp", "sync", "verify", "whereabouts"]
 NOT_FOR_A_QUESTION = {f"coordjournal.{name}" for name in FOR_OTHERS}
 NOT_FOR_A_QUESTION |= {"dulwich", "jsonschema", "referencing", "subprocess", "signal", "selectors", "random", "shlex"}
 NOT_FOR_A_QUESTION |= {"importlib.metadata", "tempfile", "shutil", "logging", "click.shell_completion"}

@@ -44,6 +44,9 @@ def later(monkeypatch):
     return pass_by
 
 
+DEEP = pytest.param("[" * 100_000, id="too deep")
+
+
 def kept(repo, space="garden"):
     folder = repo if repo.suffix == ".git" else repo / ".git"
     return folder / "coordjournal" / "leases" / f"{space}.json"
@@ -215,7 +218,7 @@ def test_a_lease_that_is_lost_while_a_command_runs(clones, monkeypatch):
     assert cj("-C", one, *SET, "Home", "y", "--json").json["way"] == "sequencer"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"space": "orchard", "token": "1234", "appender": "a"}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"space": "orchard", "token": "1234", "appender": "a"}', DEEP])
 def test_what_is_kept_and_no_lease(repo, content):
     cj("-C", repo, *SET, "Home", "x")
     kept(repo).parent.mkdir(parents=True)

@@ -201,3 +201,84 @@ def test_a_schema_that_cannot_be_read_is_an_error_of_our_own(path: Path, store: 
 def test_settings_that_are_none(described: dict[str, Any]) -> None:
     with pytest.raises(CoordjournalError, match="not readable"):
         descriptor.settings_of(described)
+
+
+@pytest.mark.parametrize("number", ["1e999", "Infinity", "NaN", "1" + "0" * 4000, "1" + "0" * 5000, "1e308", "-1"])
+def test_numbers_that_are_none(path: Path, store: GitStore, number: str) -> None:
+    described = json.dumps(descriptor.describe(Settings())).replace('"clock_skew": 60', f'"clock_skew": {number}')
+    assert number in described
+    published(path, coordjournal_json=described.encode())
+    with pytest.raises(CoordjournalError, match="readable") as caught:
+        descriptor.settings_of(descriptor.read(store) or {})
+    assert len(str(caught.value)) < 300
+
+
+def test_where_to_append_instead_is_shown_as_one_short_line() -> None:
+    described = descriptor.describe(Settings())
+    told = descriptor.settings_of({**described, "primary": "\x1b[31m\n" + "A" * 3_000_000})
+    assert told.primary.startswith("\\u{1b}[31m\\u{a}AAA")
+    assert len(told.primary) < 1100
+    assert descriptor.settings_of({**described, "primary": "ssh://host/x.git"}).primary == "ssh://host/x.git"
+
+
+def test_a_file_beyond_all_bounds_is_not_read(path: Path, store: GitStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descriptor, "MOST", 1000)
+    published(path, coordjournal_json=json.dumps(descriptor.describe(Settings())).encode() + b" " * 2000)
+    with pytest.raises(CoordjournalError, match="at most 1000 are read") as caught:
+        descriptor.read(store)
+    assert not isinstance(caught.value, descriptor.Lost)
+    with pytest.raises(CoordjournalError, match="clients read no more"):
+        descriptor.declare(store, "x-acme-tag", {"description": "long" * 300})
+
+
+# -- what is lost is not what never was --------------------------------------------------------------------------------
+
+OTHER = {"type": "array"}
+PARTS = {
+    "commit": META,
+    "tree": f"{META}^{{tree}}",
+    "settings": f"{META}:{descriptor.FILE}",
+    "schemas": f"{META}:schemas",
+    "schema": f"{META}:schemas/x-acme-tag.json",
+}
+
+
+def lost(path: Path, part: str, how: str = "gone") -> str:
+    """Loses an object of the descriptor, which comes with the name that it had."""
+    oid = git(path, "rev-parse", PARTS[part])
+    file = path / "objects" / oid[:2] / oid[2:]
+    file.chmod(0o644)
+    if how == "gone":
+        file.unlink()
+    else:
+        file.write_bytes({"empty": b"", "rubbish": b"\0" * 20}[how])
+    return oid
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "rubbish"])
+@pytest.mark.parametrize("part", PARTS)
+def test_what_is_lost_is_not_taken_for_what_never_was(path: Path, store: GitStore, part: str, how: str) -> None:
+    descriptor.declare(store, "x-acme-tag", SCHEMA)
+    git(path, "config", "coordjournal.clockSkew", "30")
+    oid = lost(path, part, how)
+    before = gitread.ref(META, store.env)
+    if part != "settings":
+        with pytest.raises(descriptor.Lost, match=oid):
+            descriptor.declared(store)
+    if part not in ("schemas", "schema"):
+        with pytest.raises(descriptor.Lost, match=oid):
+            descriptor.read(store)
+    with pytest.raises(GitFailed, match=f"{META} needs the .* {oid}, which is missing or damaged"):
+        descriptor.publish(store)
+    for kind in ("x-acme-tag", "x-acme-new"):
+        with pytest.raises(GitFailed, match=oid):
+            descriptor.declare(store, kind, OTHER)
+    assert gitread.ref(META, store.env) == before
+
+
+def test_a_ref_whose_file_is_rubbish_is_not_taken_for_none(path: Path, store: GitStore) -> None:
+    descriptor.declare(store, "x-acme-tag", SCHEMA)
+    (path / META).write_bytes(b"")
+    for ask in (descriptor.read, descriptor.declared, descriptor.publish):
+        with pytest.raises(GitFailed, match=f"cannot read the file of {META}"):
+            ask(store)

@@ -676,3 +676,18 @@ def test_the_impossible_refs_are_impossible_without_any_hook(tmp_path: Path, cli
         assert done.returncode == 1
         assert "atomic transaction failed" in done.stderr
         assert git(server, "for-each-ref") == before
+
+
+def test_names_of_refs_that_hold_other_ends_of_lines(bare: Bare, client: Path) -> None:
+    """Python's splitlines() takes U+2028 and others for the end of a line; in a ref's name they are nothing special."""
+    server = bare()
+    _, tip = two_decisions(client, server)
+    odd = [f"refs/spaces/a\u2028{'f' * 40}", "refs/intents/garden/1-\u2028x", f"refs/heads/a\u2028{tip}"]
+    lines = sorted(f"{tip} {name}" for name in [*odd, "refs/spaces/garden"])
+    git(server, "update-ref", "-d", "refs/spaces/garden")
+    with open(server / "packed-refs", "a") as file:
+        file.writelines(f"{line}\n" for line in lines)
+    findings = install.doctor(str(server))
+    assert not [finding for finding in findings if "cannot be examined" in finding.what]
+    named = [finding.what for finding in wrong(findings) if finding.check == "refs"]
+    assert len(named) == 2 and all(any(what.startswith(name) for what in named) for name in odd[:2])

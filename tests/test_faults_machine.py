@@ -24,6 +24,7 @@ from faults.operations import OLD_VERSION, older_package
 from support import git, require, run
 
 from coordjournal import AliasSet, CoordjournalError, GitFailed, Intent, Journal, LeaseHeld, Queued, install, verify
+from coordjournal.refs import META
 from coordjournal.space import Space
 from coordjournal.store import GitStore
 
@@ -266,6 +267,199 @@ def test_damage_to_the_log_is_named_and_heals_from_any_clone(cloned: Cloned, tmp
     assert [one for one in install.doctor(str(server)) if one.level != "ok"] == []
 
 
+def tag(place: Path) -> None:
+    with Journal.open(place, extensions={}) as journal:
+        space = journal.space("garden")
+        assert space.append("x-acme-tag", {"page": "s:P"}, actor="alice").seq
+
+
+def declare(server: Path, kind: str, schema: Path) -> None:
+    cj("-C", server, "schema", "declare", kind, schema)
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+@pytest.mark.parametrize("part", ["", "^{tree}", ":coordjournal.json", ":schemas", ":schemas/x-acme-tag.json"])
+def test_a_lost_descriptor_is_named_and_comes_back_from_any_clone(
+    cloned: Cloned, tmp_path: Path, part: str, how: str
+) -> None:
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    schema, other = tmp_path / "schema.json", tmp_path / "other.json"
+    schema.write_text('{"type":"object","required":["page"]}')
+    other.write_text('{"type":"array"}')
+    declare(server, "x-acme-tag", schema)
+    cj("-C", alice, "sync")
+    tag(alice)
+    before, ref = ids(server), git(server, "rev-parse", META)
+    oid = git(server, "rev-parse", META + part)
+    (flip if how == "damaged" else Path.unlink)(loose(server, oid))
+    [(level, what, remedy)] = told(server, "descriptor")
+    assert level == "error" and what.startswith(f"{META} needs the object {oid}, which is missing or damaged")
+    if part != ":coordjournal.json":  # which no judge reads
+        for place in (server, alice):
+            named = f"needs the .* {oid}" if how == "gone" or place == server else f"{META} declares cannot be read"
+            with pytest.raises(CoordjournalError, match=named) as caught:
+                tag(place)
+            assert "undeclared" not in str(caught.value)
+        with Journal.open(alice, extensions={}) as journal:
+            assert journal.outbox and journal.outbox.entries() == []
+    for words in (
+        ("-C", server, "schema", "declare", "x-acme-tag", other),
+        ("-C", server, "schema", "declare", "x-acme-new", other),
+        ("install", server),
+    ):
+        assert oid in cj(*words, status=1).err, words
+    assert git(server, "for-each-ref", "--format=%(objectname)", META) == ref and ids(server) == before
+    # As the doctor says, and docs/operations.md.
+    command = remedy[remedy.index("mv " if how == "damaged" else "git -C") :].replace("CLONE", str(alice))
+    assert ("/var/tmp/" in command) is (how == "damaged")
+    run("sh", "-ec", command.replace("/var/tmp/", str(tmp_path)))
+    assert told(server, "descriptor") == []
+    tag(alice)
+    tag(server)
+    assert "another schema" in cj("-C", server, "schema", "declare", "x-acme-tag", other, status=1).err
+    is_sound(server)
+
+
+def test_a_descriptor_that_is_damaged_in_a_pack(cloned: Cloned, tmp_path: Path) -> None:
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type":"object"}')
+    declare(server, "x-acme-tag", schema)
+    cj("-C", alice, "sync")
+    before = ids(server)
+    oid = git(server, "rev-parse", f"{META}:schemas/x-acme-tag.json")
+    git(server, "gc", "--quiet")
+    [path] = (server / "objects" / "pack").glob("*.pack")
+    [line] = [line for line in git(server, "verify-pack", "-v", str(path)).split("\n") if line.startswith(oid)]
+    raw, at = bytearray(path.read_bytes()), int(line.split()[4])
+    raw[at + 3] ^= 0xFF
+    path.chmod(0o644)
+    path.write_bytes(raw)
+    [(level, what, remedy)] = told(server, "descriptor")
+    assert level == "error" and oid in what and remedy.startswith("Is it damaged in a pack, take that apart first")
+    # As docs/operations.md says.
+    for file in path.parent.glob(f"{path.stem}.*"):
+        file.rename(tmp_path / file.name)
+    run("git", "-C", server, "unpack-objects", "-q", "-r", stdin=bytes(raw), check=False)
+    run("sh", "-ec", remedy[remedy.index("git -C") :].replace("CLONE", str(alice)))
+    assert told(server, "descriptor") == [] and ids(server) == before
+    tag(alice)
+    is_sound(server)
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+@pytest.mark.parametrize("part", ["", "^{tree}", ":coordjournal.json", ":schemas", ":schemas/x-acme-tag.json"])
+def test_a_descriptor_that_a_clone_lost_comes_from_the_server(
+    cloned: Cloned, tmp_path: Path, part: str, how: str
+) -> None:
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type":"object"}')
+    declare(server, "x-acme-tag", schema)
+    cj("-C", alice, "sync")
+    oid = git(alice, "rev-parse", "refs/coordjournal-meta/origin" + part)
+    git(alice, "unpack-objects", "-q", stdin=packs_moved_away(alice))
+    (flip if how == "damaged" else Path.unlink)(loose(alice / ".git", oid))
+    with pytest.raises(GitFailed, match=f"needs the .* {oid}, which is missing or damaged") as caught:
+        tag(alice)
+        with Journal.open(alice, extensions={}) as journal:
+            journal.settings()
+    for command in re.findall("`((?:rm|git) [^`]*)`", str(caught.value)):
+        run("sh", "-ec", command)
+    cj("-C", alice, "sync")
+    tag(alice)
+    is_sound(server)
+
+
+def packs_moved_away(clone: Path) -> bytes:
+    """All packs of a clone as one, which are gone from it."""
+    names = git(clone, "rev-list", "--objects", "--all")
+    pack = ["git", "-C", clone, "pack-objects", "--quiet", "--stdout"]
+    packed = subprocess.run(pack, input=names.encode(), capture_output=True, check=True)
+    for path in (clone / ".git" / "objects" / "pack").iterdir():
+        path.unlink()
+    return packed.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish\n", b"\0" * 41])
+@pytest.mark.parametrize("logged", [True, False])
+def test_a_ref_of_a_clone_that_git_cannot_read(cloned: Cloned, tmp_path: Path, content: bytes, logged: bool) -> None:
+    """It may be all that is left of a log: nobody takes it for one that is not there."""
+    cloned(tmp_path, "alice")
+    server, alice = tmp_path / "journal.git", tmp_path / "alice"
+    append(alice)
+    ref = "refs/coordjournal/origin/garden"
+    before, tip = git(alice, "for-each-ref"), git(alice, "rev-parse", ref)
+    path, reflog = alice / ".git" / ref, alice / ".git" / "logs" / ref
+    path.write_bytes(content)
+    if logged:
+        reflog.write_bytes(reflog.read_bytes() + content)
+    else:
+        reflog.unlink()
+    said = set()
+    for words in (
+        *("sync", "spaces", "rescue", "rescue --accept", "rescue --dry-run garden", "state garden", "log garden"),
+        *("resolve garden Home", "alias set garden New shardA:New"),
+    ):
+        said.add(cj("-C", alice, *words.split(), status=1).err.replace("  -> ", ""))
+    [told] = said
+    assert f"git-failed: git cannot read the file of {ref}" in told and "when the remote answers" not in told
+    with Journal.open(alice) as journal, pytest.raises(CoordjournalError, match=f"cannot read the file of {ref}"):
+        orchard = journal.space("orchard")
+        orchard.append_many([alias(orchard, "Home")], queue=False)
+    [command] = re.findall("`(rm [^`]*)`", told)
+    run("sh", "-ec", command)
+    cj("-C", alice, "sync")
+    assert git(alice, "rev-parse", ref) == tip
+    assert git(alice, "for-each-ref", ref) in before
+    append(alice, name="again")
+    assert cj("-C", alice, "verify", alice).out.count("lawful") == 2
+    is_sound(server)
+
+
+@pytest.mark.parametrize("what", ["commit empty", "commit damaged", "older damaged", "pack damaged"])
+def test_a_damaged_clone_is_not_a_remote_that_does_not_answer(cloned: Cloned, tmp_path: Path, what: str) -> None:
+    cloned(tmp_path, "alice", "bob")
+    server, alice, bob = (tmp_path / name for name in ("journal.git", "alice", "bob"))
+    for name in "abc":
+        append(bob, name=name)
+    cj("-C", alice, "sync")
+    ref, packs = "refs/coordjournal/origin/garden", alice / ".git" / "objects" / "pack"
+    if what == "pack damaged":
+        git(alice, "gc", "--quiet")
+        [path] = packs.glob("*.pack")
+        raw = bytearray(path.read_bytes())
+        for at in range(20, len(raw) - 20, 20):
+            raw[at] ^= 0xFF
+        path.chmod(0o644)
+        path.write_bytes(raw)
+    else:
+        packed = packs_moved_away(alice)
+        git(alice, "unpack-objects", "-q", stdin=packed)
+        path = loose(alice / ".git", git(alice, "rev-parse", ref + ("~1" if what == "older damaged" else "")))
+        if what == "commit empty":
+            path.chmod(0o644)
+            path.write_bytes(b"")
+        else:
+            flip(path)
+    append(bob, name="d")
+    said = cj("-C", alice, "sync", status=1).err
+    assert "git-failed" in said and "remote answers" not in said
+    assert (str(path) in said and "This clone is damaged" in said) or "`git fsck` may tell" in said
+    # As docs/operations.md says.
+    path.rename(tmp_path / "damaged")
+    path.with_suffix(".idx").unlink(missing_ok=True)
+    git(alice, "fetch", "--refetch", "--no-filter", "--no-write-fetch-head", "origin", "refs/spaces/garden", META)
+    cj("-C", alice, "sync")
+    assert "lawful" in cj("verify", alice).out
+    append(alice, name="e")
+    is_sound(server)
+    is_sound(alice)
+
+
 @pytest.mark.parametrize("cache", ["fold/garden.sqlite", "ids/garden"])
 def test_damage_to_what_is_derived_heals_by_itself(cloned: Cloned, tmp_path: Path, cache: str) -> None:
     cloned(tmp_path, "alice")
@@ -296,7 +490,7 @@ def test_a_damaged_entry_is_set_aside_and_the_rest_is_sent(cloned: Cloned, tmp_p
     flip(first)
     content = first.read_bytes()
     sent = cj("-C", alice, "sync")
-    assert f"{first} is damaged" in sent.err and "`coordjournal outbox drop 1` sets it aside" in sent.err
+    assert f"{first} is damaged" in sent.err and "`coordjournal outbox drop 1 --yes` sets it aside" in sent.err
     assert not second.exists() and len(ids(server)) == 2
     assert "drop 1" in cj("-C", alice, "outbox").err
     assert "Nothing was changed" in cj("-C", alice, "outbox", "drop", "1", status=1).err

@@ -40,6 +40,7 @@ from coordjournal import (
     Space,
 )
 from coordjournal.decision import new_id
+from coordjournal.remote import Remote
 from coordjournal.store import GitStore
 from coordjournal.text import is_reason
 
@@ -580,3 +581,53 @@ def test_other_refs_are_no_intents(path: Path, author: Space, held: HeldLease) -
         git(path, "update-ref", name, item.commit)
     assert waiting(author) == ids
     assert [landed.decision.id for landed in held.serve_once()] == ids
+
+
+@pytest.mark.parametrize("holder", ["clone"], indirect=True)
+@pytest.mark.parametrize("batch", [False, True])
+def test_what_has_vanished_from_the_inbox_is_handed_over_again(
+    path: Path, author: Space, held: HeldLease, batch: bool
+) -> None:
+    """As after the removal of a damaged one, which the doctor advises, or a restore: also while a lease is in force."""
+    if batch:
+        with pytest.raises(Queued) as queued:
+            author.append_many([author.intent(AliasSet("Home", f"s:{n}"), actor="bob") for n in range(3)])
+        ids = [intent.decision.id for intent in queued.value.intents]
+    else:
+        ids = filed(author, "s:0", "s:1", "s:2")
+    for item in author.inbox()[:2]:
+        git(path, "update-ref", "-d", item.ref)
+    sent = author.journal.send()
+    assert [one.error for one in sent] == [None] * (1 if batch else 2)
+    assert sorted(waiting(author)) == sorted(ids)
+    assert set(states(author)) == {"filed"}
+    assert author.journal.send() == []
+    landed = held.serve_once()
+    assert sorted(item.decision.id for item in landed) == sorted(ids)
+    author.journal.sync()
+    assert states(author) == []
+    assert sorted(targets(path)) == ["s:0", "s:1", "s:2"]
+
+
+@pytest.mark.parametrize("holder", ["clone"], indirect=True)
+def test_the_inbox_is_read_once_a_sync_and_only_where_something_waits(
+    author: Space, held: HeldLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    real = Remote.waiting
+
+    def counted(self: Remote, space: str) -> dict[str, str]:
+        asked.append(space)
+        return real(self, space)
+
+    monkeypatch.setattr(Remote, "waiting", counted)
+    author.journal.sync()
+    assert asked == []
+    filed(author, "s:0", "s:1", "s:2")
+    assert asked == []
+    author.journal.sync()
+    assert asked == ["garden"]
+    held.serve_once()
+    asked.clear()
+    author.journal.sync()
+    assert (asked, states(author)) == ([], [])

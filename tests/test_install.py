@@ -119,7 +119,10 @@ def test_the_report_and_the_record_say_what_was_done(bare: Bare, prefix: str) ->
 def test_a_damaged_record_is_told_and_nothing_changed(bare: Bare) -> None:
     repository = bare()
     path = repository / "coordjournal" / "installed.json"
-    for text, why in [("{", "cannot be read"), ("[]", "cannot be read"), ('{"format": 3}', "later coordjournal")]:
+    for text, why in [
+        *((text, "cannot be read") for text in ("{", "[]", "[" * 100_000)),
+        ('{"format": 3}', "later coordjournal"),
+    ]:
         path.write_text(text)
         before = snapshot(repository)
         for act in (install.install, install.uninstall, install.upgrade):

@@ -299,4 +299,13 @@ def test_backups_replicas_moves_and_repairs(care: Care) -> None:
     assert f"git cannot read the file of {garden}" in found
     assert "lawful  garden: 7 decisions" in care.next("update-ref", ["damage two"])
     assert git(server, "rev-parse", garden) == tip
+
+    told = "refs/meta/coordjournal:coordjournal.json"
+    damaged = git(server, "rev-parse", told)
+    path = server / "objects" / damaged[:2] / damaged[2:]
+    path.unlink()
+    path.write_bytes(b"rubbish")
+    assert f"needs the object {damaged}" in care.again("coordjournal doctor /srv/git/wiki.git").stdout
+    assert f"needs the object {damaged}" not in care.next("coordjournal-meta", ["damage three"], DAMAGED=damaged)
+    assert '"format":1' in git(server, "show", told)
     assert care.blocks == []

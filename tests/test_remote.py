@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import astuple
@@ -386,3 +387,69 @@ def test_an_inbox_of_nobody_cannot_be_read(client: Path, tmp_path: Path) -> None
         remote.waiting("garden")
     with pytest.raises(RemoteUnreachable):
         remote.submit("garden", intent(client))
+
+
+# -- whose fault it is -------------------------------------------------------------------------------------------------
+
+WORDS = [
+    "fatal: loose object 1234 (stored in ./objects/12/34) is corrupt",
+    "error: object file /srv/git/x.git/objects/12/34 is empty",
+    "fatal: write error: No space left on device",
+    "fatal: unable to write loose object file: No space left on device",
+    "fatal: bad object refs/spaces/garden",
+]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_what_a_server_says_of_itself_is_no_fault_of_the_clone(server: Path, client: Path, words: str) -> None:
+    """Over the sideband git puts ``remote:`` before each line; the standard error of ssh comes as it is."""
+    remote = to(client, server)
+    git(server, "update-ref", "refs/spaces/garden", decide(server))
+    done = subprocess.CompletedProcess([], 128, "", f"remote: {words}\u2028{words}\nfatal: early EOF\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Remote, "_run", lambda *_, **__: done)
+        with pytest.raises(RemoteUnreachable):
+            remote.fetch_objects("garden")
+        if "No space" not in words:
+            done = subprocess.CompletedProcess([], 128, "", f"{words}\nfatal: early EOF\n")
+            with pytest.raises(RemoteUnreachable):
+                remote.fetch_objects("garden")
+
+
+def pushed(server: Path, client: Path, script: str) -> Exception:
+    """How a push fails that a hook there ends with ``script``, which is Python."""
+    tip = decide(client)
+    hook(server, "pre-receive", "").write_text(f"#!{sys.executable}\nimport sys\n{script}\nsys.exit(1)\n")
+    with pytest.raises((GitFailed, Refused)) as failed:
+        to(client, server).push("garden", None, tip)
+    return failed.value
+
+
+TOLD = "coordjournal refused this push; nothing was changed. Incident 12\\n\\n  refs/spaces/garden commit ab Seq "
+
+
+def test_a_server_may_say_any_amount(server: Path, client: Path) -> None:
+    error = pushed(server, client, "for _ in range(20000): sys.stderr.write('A' * 500 + '\\n')")
+    assert isinstance(error, GitFailed) and len(str(error)) < 6000
+    assert "failed to push some refs" in str(error)  # git's own last word
+
+
+def test_a_refusal_of_any_length(server: Path, client: Path) -> None:
+    script = f"sys.stderr.write('{TOLD}7\\n  ' + 'c' * 5000 + ' at ' + 'p' * 5000 + ': ' + 'w' * 5000 + '\\n')"
+    error = pushed(server, client, f"{script}\nsys.stderr.write('  -> ' + 'r' * 5000 + '\\n')")
+    assert isinstance(error, Refused) and error.seq == 7
+    assert {len(text) for text in (error.code, error.place, error.what, error.remedy)} == {1003}
+
+
+def test_a_seq_that_is_no_number(server: Path, client: Path) -> None:
+    error = pushed(server, client, f"sys.stderr.write('{TOLD}' + '9' * 5000 + '\\n  schema at a: b\\n')")
+    assert isinstance(error, GitFailed) and len(str(error)) < 6000
+
+
+def test_names_of_refs_may_hold_other_ends_of_lines(server: Path, client: Path) -> None:
+    one = decide(server)
+    (server / "packed-refs").write_text(
+        f"# pack-refs with: peeled fully-peeled sorted \n{one} refs/spaces/a\u2028{'f' * 40}\trefs/spaces/b\n"
+        f"{one} refs/spaces/garden\n"
+    )
+    assert to(client, server).tips() == ({"garden": one}, None)

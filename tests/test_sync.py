@@ -163,7 +163,10 @@ def test_a_reader_in_another_process_misses_nothing(server: Journal, clone: Jour
     assert Checkpoint.loads(checkpoint).seen["garden"] == server.space("garden").state().commit
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"garden":1}', '{"garden":""}', "null", "{", '"garden"'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"garden":1}', '{"garden":""}', "null", "{", '"garden"', pytest.param("[" * 100_000, id="too deep")],
+)
 def test_what_is_no_checkpoint_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Checkpoint.loads(text)

@@ -52,7 +52,7 @@ def kept(space: Space) -> str | None:
 
 def is_kept(space: Space, token: str) -> bool:
     """Whether the lease of this token is the one that this repository keeps."""
-    with suppress(ValueError, TypeError, KeyError):
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
         return bool(json.loads(kept(space) or "")["token"] == token)
     return False
 

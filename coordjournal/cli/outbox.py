@@ -137,7 +137,7 @@ def drop(app: App, number: str, yes: bool) -> None:
 def damage(item: Damaged) -> str:
     """What is wrong with a file in the outbox, and what to do about it."""
     told = f"{item.path} is damaged, and never sent: {item.reason}"
-    return told if item.number is None else f"{told}; `coordjournal outbox drop {item.number}` sets it aside"
+    return told if item.number is None else f"{told}; `coordjournal outbox drop {item.number} --yes` sets it aside"
 
 
 def _damaged(app: App, number: str) -> Damaged | None:

@@ -18,6 +18,7 @@ from .. import descriptor, stale
 from ..errors import CoordjournalError, GitFailed
 from ..refs import META
 from ..store import GitStore
+from ..text import lines
 from . import files, gitcli, hooks, interpreter, settings
 from . import prefix as prefixes
 from . import record as records
@@ -428,7 +429,7 @@ def _remarks(repository: Repository, strict: bool | None) -> list[Step]:
         )
     if strict:
         others = gitcli.ask(repository.git_dir, "for-each-ref", "--format=%(refname)").decode("utf-8", "replace")
-        names = [n for n in others.splitlines() if not n.startswith(("refs/spaces/", "refs/intents/", "refs/meta/"))]
+        names = [n for n in lines(others) if not n.startswith(("refs/spaces/", "refs/intents/", "refs/meta/"))]
         if names:
             remarks.append(
                 note(

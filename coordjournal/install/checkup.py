@@ -592,9 +592,15 @@ def _objects(patient: _Patient) -> _Answers:
 
 
 def _described(patient: _Patient) -> _Answers:
-    store = GitStore(patient.repository.git_dir)
+    git_dir = patient.repository.git_dir
+    store = GitStore(git_dir)
     try:
         same = descriptor.read(store) == descriptor.describe(store.settings())
+        descriptor.declared(store)
+    except descriptor.Lost as lost:
+        told = f"{META} needs the object {lost.oid}, which is missing or damaged: it may declare extension types"
+        yield Finding("descriptor", "error", told, _bring_back(git_dir, descriptor.loose_file(store, lost.oid)))
+        return
     finally:
         store.close()
     if same:
@@ -606,6 +612,21 @@ def _described(patient: _Patient) -> _Answers:
             f"{META} does not tell clients the settings as they are now",
             f"coordjournal install {quoted(patient.repository.git_dir)}",
         )
+
+
+def _bring_back(git_dir: str, damaged: str) -> str:
+    """The command that gets the objects of the descriptor from a clone: git does not write over a file it has."""
+    aside = f"mv {quoted(damaged)} /var/tmp/ && " if damaged else ""
+    packed = (
+        'Is it damaged in a pack, take that apart first (docs/operations.md, "A damaged repository"). '
+        if not damaged and glob.glob(os.path.join(glob.escape(git_dir), "objects/pack/*.pack"))
+        else ""
+    )
+    return packed + (
+        f"Bring it from a clone that has synced (the newest, for it needs the newest descriptor): {aside}"
+        "git -C CLONE rev-list --objects refs/coordjournal-meta/origin | cut -d' ' -f1 | "
+        f"git -C CLONE pack-objects -q --stdout | git -C {quoted(git_dir)} unpack-objects -q"
+    )
 
 
 def _room(patient: _Patient) -> _Answers:

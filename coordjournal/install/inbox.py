@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import commit, refs, trailer
+from ..text import lines
 from . import gitcli
 
 
@@ -30,7 +31,7 @@ def arrivals(git_dir: str) -> dict[str, list[int]]:
     """
     listed = gitcli.ask(git_dir, "for-each-ref", "--format=%(refname)", refs.INTENTS.rstrip("/"))
     found: dict[str, list[int]] = {}
-    for ref in listed.decode("utf-8", "surrogateescape").splitlines():
+    for ref in lines(listed.decode("utf-8", "surrogateescape")):
         spelled, _, rest = ref[len(refs.INTENTS) :].partition("/")
         try:
             space, arrival = refs.decode_space(spelled), int(rest.partition("-")[0])
@@ -63,7 +64,7 @@ def unreadable(git_dir: str) -> list[tuple[str, str]]:
         GitFailed: git cannot tell the refs.
     """
     listed = gitcli.ask(git_dir, "for-each-ref", "--format=%(refname) %(objectname)", refs.INTENTS.rstrip("/"))
-    named = [line.partition(" ")[::2] for line in listed.decode("utf-8", "surrogateescape").splitlines()]
+    named = [line.partition(" ")[::2] for line in lines(listed.decode("utf-8", "surrogateescape"))]
     words = (f"--git-dir={git_dir}", "cat-file", "commit")
     return [(ref, oid) for ref, oid in named if gitcli.run(*words, oid).returncode]
 

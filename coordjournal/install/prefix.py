@@ -188,7 +188,7 @@ def current(prefix: str) -> Installed | None:
         return Installed(
             os.path.join(prefix, "versions", name), name, manifest["version"], manifest["tag"], manifest["python"]
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -197,7 +197,7 @@ def faults(version_folder: str) -> list[str]:
     try:
         with open(os.path.join(version_folder, MANIFEST), encoding="utf-8") as file:
             expected: dict[str, str] = json.load(file)["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return [f"{MANIFEST} cannot be read: {error}"]
     found = []
     library = os.path.join(version_folder, "lib")

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from .. import commit as commits
 from ..canonical import dumps
 from ..errors import GitFailed
+from ..text import lines
 from ..timestamp import text
 from . import gitcli, hooks, sequencing
 from .record import FOLDER
@@ -95,7 +96,7 @@ def real(repository: Repository) -> list[Attempt]:
     """
     form = "--format=%(objectname) %(parent) %(refname)"
     listed = gitcli.ask(repository.git_dir, "for-each-ref", form, "refs/spaces/").decode("utf-8", "surrogateescape")
-    logs = [tuple(line.split(" ", 2)) for line in listed.splitlines()]
+    logs = [tuple(line.split(" ", 2)) for line in lines(listed)]
     if not logs:
         return []
     tip, parent, ref = next((log for log in logs if log[1]), logs[0])

@@ -63,7 +63,7 @@ def load(repository: Repository) -> Record | None:
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InstallError(
             f"{path(repository)} cannot be read: {error}",
             "Bring it back from a backup, or remove it: what settings were before is then forgotten.",

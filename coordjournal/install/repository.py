@@ -10,6 +10,7 @@ from .. import refs
 from ..admission import Settings
 from ..errors import GitFailed
 from ..sharing import Sharing
+from ..text import lines
 from . import gitcli
 from .error import InstallError
 from .sharing import Audience, account, audience, parse
@@ -190,7 +191,7 @@ def foreign_refs(git_dir: str) -> list[tuple[str, str]]:
     )
     found = []
     logs: list[tuple[str, str]] = []
-    for line in listed.decode("utf-8", "surrogateescape").splitlines():
+    for line in lines(listed.decode("utf-8", "surrogateescape")):
         oid, kind, ref = line.split(" ", 2)
         why = _misplaced(ref, kind)
         if why:
