@@ -5,10 +5,13 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -104,7 +107,7 @@ def run(sizes: Sizes, parts: dict[str, Part]) -> tuple[list[Row], dict[str, str]
         bench = _bench(top, sizes, teller)
         for name, part in parts.items():
             teller.begin(name)
-            with tempfile.TemporaryDirectory(dir=top, prefix=f"{name}-") as place:
+            with tempfile.TemporaryDirectory(dir=top, prefix=f"{name}-", ignore_cleanup_errors=True) as place:
                 bench.place = Path(place)
                 try:
                     rows += part(bench)
@@ -114,8 +117,18 @@ def run(sizes: Sizes, parts: dict[str, Part]) -> tuple[list[Row], dict[str, str]
     return rows, failures
 
 
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="coordjournal-bench-")
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A folder that is gone in the end, also if a git that was stopped with us is still writing there for a moment."""
+    place = tempfile.mkdtemp(prefix="coordjournal-bench-")
+    try:
+        yield place
+    finally:
+        for _ in range(50):
+            shutil.rmtree(place, ignore_errors=True)
+            if not os.path.exists(place):
+                break
+            time.sleep(0.1)
 
 
 def _bench(top: str, sizes: Sizes, teller: Teller) -> Bench:
