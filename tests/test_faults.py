@@ -20,7 +20,7 @@ from support import git, require
 
 _MARKED = ("rename", "renameat2", "link", "unlink", "mkdir", "fsync", "fdatasync")
 # Operation to how many of its points; what one takes, a second about, is nearly all in starting processes.
-_SAMPLED = dict.fromkeys(set(OPERATIONS) - {"upgrade"}, 1)
+_SAMPLED = dict.fromkeys(set(OPERATIONS) - {"upgrade", "serve"}, 1)
 _SAMPLED |= {"embedded": 2, "sequenced": 3, "swap": 2, "rescue-fork": 2}
 
 
