@@ -656,5 +656,8 @@ def test_a_repository_that_is_moved_while_it_is_used(cloned: Cloned, tmp_path: P
         with Journal.open(alice, extensions={}) as journal:
             journal.send()
     assert ids(moved) == [*before, intents[0].decision.id]
-    assert [one for one in install.doctor(str(moved)) if one.level == "error"] == []
+    [found] = [one for one in install.doctor(str(moved)) if one.level != "ok"]
+    assert (found.check, found.level) == ("settings", "warning") and "core.hooksPath is not set" in found.what
+    install.install(str(moved))
+    assert [one for one in install.doctor(str(moved)) if one.level != "ok"] == []
     is_sound(moved)
