@@ -319,13 +319,13 @@ def test_no_hook_is_run_from_where_git_is_started(plain: Path, prefix: str, clie
     assert git(plain, "config", "--get-all", "core.hooksPath") == "hooks"  # as it was before
 
 
-@pytest.mark.parametrize("name", ["moved.git", "we [i]rd \\*?~.git"])
+@pytest.mark.parametrize("name", ["moved.git", 'we [i]rd \\*?~".git', "tab\t.git"])
 def test_a_repository_that_is_moved_keeps_its_hooks(
     name: str, prefix: str, client: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "gitconfig").write_text("[core]\n\thooksPath = /nowhere\n")
     mine = {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
-    first = tmp_path / name.replace("moved", "first").replace("we", "new")
+    first = tmp_path / f"not-{name}"
     moved = tmp_path / name
     install.init(str(first), prefix=prefix)
     tip = decide(client)
@@ -340,6 +340,21 @@ def test_a_repository_that_is_moved_keeps_its_hooks(
     install.uninstall(str(moved))
     assert run("git", "-C", moved, "config", "--get-regexp", "hookspath|includeif", check=False).stdout == ""
     assert not (moved / settings.INCLUDED).exists()
+
+
+def test_a_path_of_two_lines_is_refused(prefix: str, tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match="the end of a line"):
+        install.init(str(tmp_path / "two\nlines.git"), prefix=prefix)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_installation_leaves_is_not_in_the_way(bare: Bare) -> None:
+    """As by ``python -m tests.faults --only install``: git's lock of the file that has the path of the hooks."""
+    repository = bare()
+    (repository / settings.INCLUDED).unlink()
+    (repository / f"{settings.INCLUDED}.lock").touch()
+    assert install.install(str(repository)).changed
+    assert (repository / settings.INCLUDED).exists()
 
 
 def test_a_hooks_path_of_who_pushes_does_not_hide_the_hook(bare: Bare, client: Path, tmp_path: Path) -> None:

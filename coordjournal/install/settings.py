@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from . import gitcli
+from . import files, gitcli
 from .error import InstallError
 from .report import Step, changed, note
 from .repository import Repository, folded, opened, quoted
@@ -126,6 +126,7 @@ def changes(repository: Repository, extra: Iterable[tuple[str, str]] = ()) -> li
     """What to set in ``repository``: what is missing, and the keys of ``extra`` that have another value.
 
     Raises:
+        InstallError: the hooks cannot be named there.
         GitFailed: the configuration cannot be read.
     """
     wanted = [
@@ -192,16 +193,27 @@ def relative_hooks(repository: Repository) -> list[Value]:
 
 
 def _include(repository: Repository) -> str:
-    """The key that includes a file as long as ``repository`` is where it is now."""
+    """The key that includes a file as long as ``repository`` is where it is now.
+
+    Raises:
+        InstallError: git could not name the place.
+    """
+    if "\n" in repository.git_dir:
+        raise InstallError(
+            f"{repository.git_dir!r} holds the end of a line, and git's configuration can name no such folder",
+            "Move the repository to another path.",
+        )
     place = re.sub(r"[*?\[\\]", r"\\\g<0>", repository.git_dir)
     return f"includeIf.gitdir:{place}.path"
 
 
 def _write_included(repository: Repository) -> None:
-    path = os.path.join(repository.git_dir, INCLUDED)
-    hooks = os.path.join(repository.git_dir, _HOOKS)
-    gitcli.ask(repository.git_dir, "config", "--file", path, "--replace-all", _HOOKS_PATH, hooks)
-    os.chmod(path, repository.sharing.file(0o644))
+    """Not by git: if it were killed its lock would stay, and be in the way of the next installation."""
+    path = os.path.join(repository.git_dir, _HOOKS)
+    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\t", "\\t")):
+        path = path.replace(plain, escaped)
+    content = f'[core]\n\thooksPath = "{path}"\n'.encode("utf-8", "surrogateescape")
+    files.write_atomically(os.path.join(repository.git_dir, INCLUDED), content, repository.sharing.file(0o644))
 
 
 def hidden(git_dir: str, service: Literal["receive", "uploadpack"], ref: str) -> bool:
