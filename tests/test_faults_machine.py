@@ -277,8 +277,15 @@ def declare(server: Path, kind: str, schema: Path) -> None:
     cj("-C", server, "schema", "declare", kind, schema)
 
 
-@pytest.mark.parametrize("how", ["gone", "damaged"])
-@pytest.mark.parametrize("part", ["", "^{tree}", ":coordjournal.json", ":schemas", ":schemas/x-acme-tag.json"])
+# Each object that a descriptor is made of, lost in either way.
+any_part = pytest.mark.parametrize(
+    "part", ["", "^{tree}", ":coordjournal.json", ":schemas", ":schemas/x-acme-tag.json"]
+)
+either_way = pytest.mark.parametrize("how", ["gone", "damaged"])
+
+
+@either_way
+@any_part
 def test_a_lost_descriptor_is_named_and_comes_back_from_any_clone(
     cloned: Cloned, tmp_path: Path, part: str, how: str
 ) -> None:
@@ -349,8 +356,8 @@ def test_a_descriptor_that_is_damaged_in_a_pack(cloned: Cloned, tmp_path: Path) 
     is_sound(server)
 
 
-@pytest.mark.parametrize("how", ["gone", "damaged"])
-@pytest.mark.parametrize("part", ["", "^{tree}", ":coordjournal.json", ":schemas", ":schemas/x-acme-tag.json"])
+@either_way
+@any_part
 def test_a_descriptor_that_a_clone_lost_comes_from_the_server(
     cloned: Cloned, tmp_path: Path, part: str, how: str
 ) -> None:

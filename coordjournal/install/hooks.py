@@ -8,7 +8,8 @@ Where the hook that was there runs all hooks of a folder ``<name>.d`` (Gitea's a
 goes into that folder: under another name it would not find its folder, and such software writes it anew now and then.
 
 Not so ``proc-receive``: git runs one, and that one answers for the refs it was given, so two of them cannot share a
-push. One that is not ours stays where it is, and ours is not installed beside it (:mod:`.sequencing`).
+push. One that is not ours stays where it is, and ours is not installed beside it (:mod:`.sequencing`). Where there is
+none, ``reference-transaction`` takes over its part of bringing things to the disk.
 """
 
 from __future__ import annotations
