@@ -30,7 +30,7 @@ _OPENS = ("open", "openat")
 _LINE = re.compile(r"(\w+)\((.*)")
 _WRITES = re.compile(r"\bO_(WRONLY|RDWR|CREAT|TRUNC)\b")
 _ELSEWHERE = re.compile(r'^[^"]*"/(dev|proc)/|^2<|^\d+</dev/')  # devices, and the standard error
-_HOOKS = ("pre-receive", "proc-receive")
+_HOOKS = ("pre-receive", "proc-receive", "reference-transaction")
 _SECONDS = 120
 
 _SHIM = """#!/bin/sh
