@@ -468,7 +468,7 @@ class Journal:
         from .sync import meta_ref
 
         assert self.remote is not None and isinstance(self.store, GitStore)
-        return self.store.resolve(meta_ref(self.store.prefix))
+        return self.store.resolve_ref(meta_ref(self.store.prefix))
 
     def judge_extension(self, kind: str, payload: Any) -> None:
         """Judges the payload of an extension by its declared schema.

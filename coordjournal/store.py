@@ -80,6 +80,7 @@ class GitStore:
         self._has_empty_tree = False
         self._synced: set[str] = set()  # folders whose own names are on the disk
         self._known_files: tuple[object, _Files] | None = None
+        self._packed_as_of: tuple[int, ...] | None = None  # the packed-refs that the reading git may have read
         self._ahead: tuple[str, gitread.Child] | None = None  # a ref, and the git that looks for it
         self.hash_name = hash_name or self._object_format()
         self._start()
@@ -207,7 +208,7 @@ class GitStore:
         if here is not None and here == self._at.get(name):
             return here  # where nothing has moved: a tenth of the time that git takes to answer
         if (here is not None or name in self._seen) and not self._is_asked(name):
-            tip = self.resolve(here or name)
+            tip = self.resolve(here) if here else self.resolve_ref(name)
             if tip is not None:
                 self._at[name] = tip
                 return tip
@@ -232,6 +233,23 @@ class GitStore:
         """The object that ``name`` means, if it is of that kind."""
         answer = self.object(name, kind)
         return None if answer is None else answer[0]
+
+    def resolve_ref(self, name: str) -> str | None:
+        """The commit that a ref of this name, or of one that git takes it for, is at now.
+
+        A git that goes on for long keeps ``packed-refs`` as it was where a later one has the inode, the size and the
+        second of the one that it has read (2.39), as happens where refs are packed often. So a new one is asked.
+        """
+        try:
+            found = os.stat(f"{self.git_dir}/packed-refs")
+            as_of = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        except OSError:
+            as_of = None
+        with self._lock:
+            if as_of != self._packed_as_of:
+                self._reader().close()
+                self._packed_as_of = as_of
+            return self.resolve(name)
 
     def object(self, name: str, kind: str, most: int | None = None) -> tuple[str, bytes] | None:
         """Name and content of the object that ``name`` means; None if it is missing, of another kind, or larger than

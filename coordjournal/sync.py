@@ -96,7 +96,7 @@ def _attempt(store: GitStore, remote: Remote, wanted: Collection[str] | None) ->
         space for space, tip in there.items() if here.get(space) != tip and (wanted is None or space in wanted)
     ]
     refs = {SPACES + encode_space(space): _SPACES + encode_space(space) for space in new}
-    if descriptor is not None and descriptor != store.resolve(meta_ref(store.prefix)):
+    if descriptor is not None and descriptor != store.resolve_ref(meta_ref(store.prefix)):
         refs[META] = _META
     if not refs:
         return []

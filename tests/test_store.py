@@ -224,6 +224,21 @@ def test_a_move_sees_what_git_packed_meanwhile(repository: Path) -> None:
         assert store.tip("garden") == a
 
 
+def test_refs_packed_twice_in_one_second_are_read_as_they_are_now(repository: Path) -> None:
+    """A later packed-refs may have inode, size and second of an earlier one, by which git tells them apart."""
+    packed = repository / "packed-refs"
+    with closing(GitStore(repository)) as store:
+        a, b = written(store, "a"), written(store, "b")
+        store.move("garden", None, a)
+        git(repository, "pack-refs", "--all", "--prune")
+        assert store.tip("garden") == a  # seen once, from here on the git that reads objects is asked
+        for old, new in [(a, b), (b, a)] * 10:
+            content = packed.read_text()
+            with packed.open("r+") as file:  # the same inode
+                file.write(content.replace(old, new))
+            assert store.tip("garden") == new
+
+
 def test_a_move_is_in_the_reflog_when_the_repository_keeps_one(repository: Path) -> None:
     git(repository, "config", "core.logAllRefUpdates", "always")
     with closing(GitStore(repository)) as store:
