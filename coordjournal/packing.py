@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # Objects of one write; more become a pack. git draws this line at 100 (receive.unpackLimit), but under core.fsync each
 # loose object costs an fsync and a pack two in all: 8 objects take 14 ms loose and 8 ms packed, 100 take 82 and 12 ms.
 _LOOSE_AT_MOST = 8
+# How often git is asked to write them. One that prunes removes the folders of loose objects that it sees empty, and a
+# git that has just made one, or found it, gives up (2.39); it does not happen to the same one time after time.
+_TRIES = 5
 _KINDS = {"commit": 1, "tree": 2, "blob": 3}
 _CHUNK = 1 << 16  # bytes; what a pipe holds
 _UNFINISHED = ("tmp_obj_", "tmp_pack_", "tmp_idx_", "tmp_rev_")  # what git calls files until they are whole
@@ -76,8 +79,8 @@ def write(objects: "Objects", env: "dict[str, str]", oid_length: int, begun: "Un
     """Writes objects into a repository; those that it has already stay as they are.
 
     Args:
-        objects: kind (``commit``, ``tree`` or ``blob``) and content of each. They are gone through once, after
-            ``len()``, and may be made meanwhile: 64 KiB of them are held at a time.
+        objects: kind (``commit``, ``tree`` or ``blob``) and content of each. They are gone through after ``len()``, and
+            may be made meanwhile: 64 KiB of them are held at a time. Where git fails, a few are gone through again.
         env: of :func:`gitread.environment`, for a bare repository.
         oid_length: hex digits of an object name in that repository.
         begun: a git that waits for them already; it is of use if they are few, and ended in any case.
@@ -89,19 +92,22 @@ def write(objects: "Objects", env: "dict[str, str]", oid_length: int, begun: "Un
     few = 0 < count <= _LOOSE_AT_MOST
     if begun is not None and not few:
         begun.stop()
-    if count == 0:
-        return
-    started = time.time()
-    try:
-        if few:
-            begun = begun or Unpacking(env)
-            process, writer = begun.process, begun.writer
-        else:
-            process, writer = _started(["index-pack", "--stdin"], env)
-        _feed(process, writer, _pieces(objects, oid_length))
-    except BaseException:
-        _sweep(env["GIT_DIR"] + "/objects", started - _TICK)
-        raise
+    if few:
+        _write_loose(objects, env, oid_length, begun)
+    elif count:
+        _feed(*_started(["index-pack", "--stdin"], env), _pieces(objects, oid_length), env)
+
+
+def _write_loose(objects: "Objects", env: "dict[str, str]", oid_length: int, begun: "Unpacking | None") -> None:
+    for left in reversed(range(_TRIES)):
+        begun = begun or Unpacking(env)
+        try:
+            _feed(begun.process, begun.writer, _pieces(objects, oid_length), env)
+            return
+        except GitFailed:
+            begun = None
+            if not left:
+                raise
 
 
 def _started(arguments: "list[str]", env: "dict[str, str]") -> "tuple[Process, int]":
@@ -119,19 +125,21 @@ def _started(arguments: "list[str]", env: "dict[str, str]") -> "tuple[Process, i
         posix.close(nowhere)
 
 
-def _feed(process: Process, writer: int, pieces: "Iterable[bytes]") -> None:
+def _feed(process: Process, writer: int, pieces: "Iterable[bytes]", env: "dict[str, str]") -> None:
     """Gives git what ``pieces`` give, and waits for its end. Raises GitFailed."""
+    started = time.time()
     try:
         try:
             for piece in pieces:
                 _send(writer, piece)
         finally:
             posix.close(writer)
+        if process.wait() != 0:
+            raise process.failed()
     except BaseException:
         process.stop()
+        _sweep(env["GIT_DIR"] + "/objects", started - _TICK)
         raise
-    if process.wait() != 0:
-        raise process.failed()
 
 
 def _send(writer: int, piece: bytes) -> None:
@@ -146,8 +154,8 @@ def _send(writer: int, piece: bytes) -> None:
 def _sweep(objects: str, since: float) -> None:
     """Removes the files that git leaves half-written where it failed (git 2.39); on a full disk they take the rest.
 
-    One of another process of this account that writes here at this very moment may be among them. That process then
-    fails as well, and can be tried again; a quarantine as of a push would be exact, and cost every write a millisecond.
+    One of another process of this account that writes here at this very moment may be among them. That one then fails
+    as well, and tries again; a quarantine as of a push would be exact, and cost every write a millisecond.
     """
     try:
         for folder in posix.listdir(objects):

@@ -27,6 +27,10 @@ _HERE = re.compile(  # what went wrong in the clone, whatever the remote did
     r"|couldn't (write|close|set) '|unable to write (loose object )?file|unable to create temporary file"
     r"|bad object refs/(coordjournal|heads|remotes|tags)|unresolved delta"
 )
+# A git that prunes, here or there, removes the folders of loose objects that it sees empty, and one that has just found
+# or made such a folder gives up (2.39). Nothing has happened then, and it does not happen time after time.
+_PRUNED = re.compile(r"unable to create temporary file: No such file|unable to migrate objects to permanent storage")
+_TRIES = 5
 _DAMAGED = re.compile(r"is corrupt|is empty|corrupt loose object|does not match index|non-monotonic index|is too small")
 _SHALLOW = re.compile(r"^warning: rejected \S+ because shallow roots", re.MULTILINE)
 _TOLD = re.compile(r"^remote: {3}(?P<ref>\S+) commit (?P<commit>[0-9a-f]+) Seq (?P<seq>-|[0-9]{1,18})\s*$")
@@ -213,18 +217,22 @@ class Remote:
     def _run(
         self, *arguments: str, stdin: str = "", also: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        try:
-            return subprocess.run(
-                ["git", f"--git-dir={self.git_dir}", *arguments],
-                input=stdin,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                env={**environment(), **(also or {})},
-                check=False,
-            )
-        except FileNotFoundError:
-            raise GitFailed("git is not installed, or not in PATH") from None
+        for left in reversed(range(_TRIES)):
+            try:
+                done = subprocess.run(
+                    ["git", f"--git-dir={self.git_dir}", *arguments],
+                    input=stdin,
+                    capture_output=True,
+                    encoding="utf-8",
+                    errors="replace",
+                    env={**environment(), **(also or {})},
+                    check=False,
+                )
+            except FileNotFoundError:
+                raise GitFailed("git is not installed, or not in PATH") from None
+            if not left or done.returncode == 0 or not _PRUNED.search(done.stderr + done.stdout):
+                break
+        return done
 
 
 @contextmanager

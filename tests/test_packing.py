@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pushing import EMPTY_TREE, decision, git, run_git
+from pushing import EMPTY_TREE, decision, git, run_git, write_program
 from support import run
 
 import coordjournal
@@ -224,6 +225,32 @@ def test_a_full_disk(tmp_path: Path, count: int) -> None:
     said = run(sys.executable, "-c", program, ROOT, env["GIT_DIR"], str(count)).stdout
     assert said.startswith("`git index-pack" if count == MANY else "`git unpack-objects")
     assert files(objects) == sorted(str(path.relative_to(objects)) for path in old)
+
+
+@pytest.mark.parametrize("fails, lands", [(1, True), (packing._TRIES - 1, True), (packing._TRIES, False)])
+def test_a_git_that_prunes_is_faster(tmp_path: Path, fails: int, lands: bool) -> None:
+    """It removes a folder that git has just made for an object, so that git's write fails: it is asked again."""
+    env = repository(tmp_path / "new.git")
+    counted = tmp_path / "counted"
+    script = (
+        f'if [ "$1" != unpack-objects ]; then exec {shutil.which("git")} "$@"; fi\n'
+        f"echo >>{counted}\n"
+        f"if [ $(wc -l <{counted}) -le {fails} ]; then cat >/dev/null; exit 128; fi\n"
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    write_program(tmp_path / "git", f"#!/bin/sh\n{script}")
+    objects, names = log(FEW + 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        begun = packing.Unpacking(env)
+        if lands:
+            packing.write(objects, env, 40, begun)
+        else:
+            with pytest.raises(GitFailed, match="unpack-objects"):
+                packing.write(objects, env, 40, begun)
+    assert counted.read_text().count("\n") == min(fails + 1, packing._TRIES)
+    with Objects(env) as read:
+        assert (read.read(names[0], "commit") is not None) == lands
 
 
 @pytest.mark.parametrize("count", [FEW, MANY])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 import pytest
-from pushing import Author
+from pushing import Author, write_program
 from support import decide, git, run
 
 from coordjournal import Journal, guard
@@ -43,6 +45,28 @@ def hook(server: Path, name: str, script: str) -> Path:
     path.write_text("#!/bin/sh\n" + script)
     path.chmod(0o755)
     return path
+
+
+@pytest.mark.parametrize("said", ["cannot read", "unable to create temporary file: No such file or directory"])
+def test_a_git_that_prunes_is_faster(
+    server: Path, client: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """It removes the folder in which another one is about to write, which fails: that one is asked again."""
+    git(server, "update-ref", "refs/spaces/garden", decide(server))
+    remote = to(client, server)
+    (tmp_path / "bin").mkdir()
+    write_program(
+        tmp_path / "bin" / "git",
+        f"#!/bin/sh\necho >>{tmp_path}/asked\nif [ $(wc -l <{tmp_path}/asked) -le 2 ]; then\n"
+        f"  echo 'error: {said}' >&2; exit 1\nfi\nexec {shutil.which('git')} \"$@\"\n",
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    if said == "cannot read":
+        with pytest.raises(RemoteUnreachable, match=said):
+            remote.fetch_objects("garden")
+    else:
+        remote.fetch_objects("garden")
+    assert (tmp_path / "asked").read_text().count("\n") >= (1 if said == "cannot read" else 3)
 
 
 # -- tips ------------------------------------------------------------------------------------------------------------
