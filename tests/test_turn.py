@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,12 +50,15 @@ def is_held(repository: Path, space: str = "garden") -> bool:
 
 
 def holder(repository: Path) -> subprocess.Popen[bytes]:
-    """A process that takes its turn, says so, and ends it when its input ends."""
+    """A process that takes its turn and ends it when its input ends. It says when it has opened a lock that it will
+    wait for, and when it has its turn."""
     code = (
         "import os, sys\n"
         "from coordjournal.gitread import environment\n"
-        "from coordjournal.turn import Turn\n"
-        "turn = Turn(sys.argv[1], environment(sys.argv[1], dict(os.environ)), 'garden')\n"
+        "from coordjournal import turn\n"
+        "hold = turn._hold\n"
+        "turn._hold = lambda *lock: (print('opened', flush=True), hold(*lock))[1]\n"
+        "turn = turn.Turn(sys.argv[1], environment(sys.argv[1], dict(os.environ)), 'garden')\n"
         "turn.begin()\n"
         "print('begun', flush=True)\n"
         "sys.stdin.read()\n"
@@ -115,7 +117,8 @@ def test_only_its_own_refs_are_seen(repository: Path, turn: Turn) -> None:
 
 def test_the_lock_goes_with_the_process(repository: Path, turn: Turn) -> None:
     with holder(repository) as other:
-        assert other.stdout is not None and other.stdout.readline() == b"begun\n"
+        assert other.stdout is not None and other.stdout.readline() == b"opened\n"
+        assert other.stdout.readline() == b"begun\n"
         turn.begin(wait=False)
         assert is_held(repository)
         other.send_signal(signal.SIGKILL)
@@ -129,9 +132,9 @@ def test_who_waited_for_a_lock_that_is_gone_takes_the_one_that_is_there(reposito
     assert turn.refs() == (None, {})
     with holder(repository) as other:
         assert other.stdout is not None and other.stdin is not None
-        while f"-> FLOCK  ADVISORY  WRITE {other.pid} " not in Path("/proc/locks").read_text():
-            time.sleep(0.01)
+        assert other.stdout.readline() == b"opened\n"
         turn.end(forget=True)
+        assert other.stdout.readline() == b"opened\n"  # another one
         assert other.stdout.readline() == b"begun\n"
         assert is_held(repository)
         other.stdin.close()

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -153,15 +154,19 @@ class Tracer:
             prefix += [f"--inject={call}:signal=SIGKILL:when={count}"]
         reap = [sys.executable, "-ISB", str(self.place / "reap.py")]
         path = f"{self._bin}:{os.environ['PATH']}"
+        env = {**os.environ, **self._env, "PATH": path, "GIT_EXEC_PATH": str(self._bin)}
+        pipe = subprocess.PIPE
         with _hooks_replaced(self):
-            return subprocess.run(
-                [*reap, *prefix, *words],
-                env={**os.environ, **self._env, "PATH": path, "GIT_EXEC_PATH": str(self._bin)},
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
+            process = subprocess.Popen(
+                [*reap, *prefix, *words], env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
             )
+            try:
+                out, err = process.communicate(timeout=_SECONDS)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)  # all of them: any may hold the pipes open
+                process.communicate()
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @contextmanager
