@@ -8,7 +8,8 @@ usage() {
     cat <<'END'
 Usage: ./install.sh                      set up (.venv beside this script), then say what to do next
        ./install.sh --demo [DIR]         set up, then play the main job with real pushes; DIR keeps what it made
-       ./install.sh --test [ARGUMENT]... set up, then run the test suite (arguments are pytest's)
+       ./install.sh --test               set up, then run the whole test suite, on all cores
+       ./install.sh --test ARGUMENT...   set up, then run pytest with these arguments: ./install.sh --test -k name
        ./install.sh REPO.git [OPTION]... set up, then guard REPO.git: a new bare repository, or an existing one
                                          (options are those of `coordjournal init` or `coordjournal install`)
        ./install.sh --help               this
@@ -187,6 +188,7 @@ case "${1:-}" in
 --test)
     shift
     set_up test
+    [ $# -gt 0 ] || set -- -n auto --dist worksteal
     cd "$root"
     exec "$root/.venv/bin/python" -m pytest "$@"
     ;;
