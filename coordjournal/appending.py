@@ -36,6 +36,7 @@ from .errors import (
     WouldBeVoid,
 )
 from .index import VOID_REASONS
+from .kept import Kept
 from .locking import Lock
 from .log import garbage_collection_paused
 from .outbox import Entry, Outbox
@@ -315,7 +316,8 @@ class Writer:
                     raise
                 asked_again = True
                 continue
-            commits = self._written(new, state.commit)
+            kept = Kept()
+            commits = self._written(new, state.commit, kept)
             try:
                 went = remote.submit(self._space.id, commits[-1], commits[0] if state.commit else None)
             except (RemoteUnreachable, GitFailed):
@@ -334,6 +336,8 @@ class Writer:
                 based_again = True
                 self._journal.refresh(self._space.id)  # raises JournalRewound where the log there is another one
                 continue
+            finally:
+                kept.release()
             filed = any(ref.ref.startswith(INTENTS) for ref in went)
             self._read_back(went[-1].commit if went and not filed else None)
             if filed:
@@ -363,7 +367,7 @@ class Writer:
         too_early: Refused | None = None
         since: float | None = None
         while True:
-            with self._appending:
+            with self._appending, Kept() as kept:
                 held = self._held_for(ask)
                 state = self._space.newest()
                 done, new = self.known(state, intents, ask.same_at)
@@ -374,7 +378,7 @@ class Writer:
                 try:
                     self.check_asked(state, ask)
                     since = None if held is None else held.stamping()
-                    landed, stamped = self.stamped(state, new, ask.allow_void, held, write=True)
+                    landed, stamped = self.stamped(state, new, ask.allow_void, held, kept)
                 except (Refused, PreconditionFailed, WouldBeVoid) as refusal:
                     # The remote may have said and done more since this clone has heard of it. A log never goes back.
                     beyond = ask.expect is not None and state.seq > ask.expect
@@ -383,7 +387,7 @@ class Writer:
                     asked_again = True
                     continue
                 try:
-                    moved = self._moved(state.commit, landed[-1].commit, stamped.objects, landed[0].commit)
+                    moved = self._moved(state.commit, landed[-1].commit, stamped.objects, landed[0].commit, kept)
                 except Refused as refusal:
                     if refusal.code != "clock" or not _follows_an_expired_lease(state):
                         raise
@@ -461,14 +465,19 @@ class Writer:
         return self._moved(old, new, ())
 
     def _moved(
-        self, old: str | None, new: str, objects: Sequence[tuple[str, bytes]], first: str | None = None
+        self,
+        old: str | None,
+        new: str,
+        objects: Sequence[tuple[str, bytes]],
+        first: str | None = None,
+        kept: Kept | None = None,
     ) -> bool:
         """Writes the objects and moves the log, here or at the remote, to ``new``; False if it is not at ``old`` any
-        more. ``first`` is the commit that follows ``old``, where that is known."""
+        more. ``first`` is the commit that follows ``old``, where that is known; ``kept`` as for ``store.add``."""
         remote = self._journal.remote
         if remote is None:
             return self._store.append(self._space.id, old, new, objects)
-        self._store.add(objects)
+        self._store.add(objects, kept)
         try:
             # A server that sequences compares and swaps under the space's lock: also where it hides refs/spaces from
             # pushes, and what is settled leaves the inbox in the same transaction.
@@ -541,10 +550,10 @@ class Writer:
         intents: Sequence[Intent],
         allow_void: bool,
         held: HeldLease | None,
-        write: bool = False,
+        kept: Kept | None = None,
     ) -> tuple[list[Landed], Stamped]:
-        """The intents at their places behind ``state``, under the lease ``held``. With ``write`` many are written while
-        they are stamped. Raises Refused, WouldBeVoid, LeaseLost; nothing is written then."""
+        """The intents at their places behind ``state``, under the lease ``held``. With ``kept`` many are written while
+        they are stamped, into a pack that it has. Raises Refused, WouldBeVoid, LeaseLost; nothing is written then."""
         lease = None
         appender = self._journal.appender
         if held is not None:
@@ -556,14 +565,14 @@ class Writer:
             appender = held.appender
         own = self._own
         parent = own if own is not None and own.oid == state.commit else self._space.commit(state.commit)
-        return self._stamped(state, parent, intents, appender, lease, allow_void, write)
+        return self._stamped(state, parent, intents, appender, lease, allow_void, kept)
 
     def _check_intents(self, state: CoordinationState, intents: Sequence[Intent], allow_void: bool) -> None:
         """Whether intents would be taken in and have an effect, as far as this clone knows: the server asks again."""
         parent = self._space.commit(state.commit)
         if parent is not None:
             parent.lease = None  # whoever holds it: the server files them then
-        self._stamped(state, parent, intents, self._journal.appender, None, allow_void, False)
+        self._stamped(state, parent, intents, self._journal.appender, None, allow_void, None)
 
     def _stamped(
         self,
@@ -573,7 +582,7 @@ class Writer:
         who: str,
         held: Lease | None,
         allow_void: bool,
-        write: bool,
+        kept: Kept | None,
     ) -> tuple[list[Landed], Stamped]:
         name = self._store.name
         self._count += len(intents)
@@ -603,14 +612,14 @@ class Writer:
             if not allow_void:
                 self._check_effect(state, landed)
 
-        if not write or len(intents) < _MANY:
+        if kept is None or len(intents) < _MANY:
             left = list(objects())
         else:
             left = []
-            self._store.add(Made(len(attached) + len(intents), objects()))
+            self._store.add(Made(len(attached) + len(intents), objects()), kept)
         return landed, Stamped(commits, left)
 
-    def _written(self, intents: Sequence[Intent], base: str | None) -> list[str]:
+    def _written(self, intents: Sequence[Intent], base: str | None, kept: Kept) -> list[str]:
         """Writes the commits of intents, one on the other, the first of them on ``base``."""
         objects: list[tuple[str, bytes]] = []
         commits: list[str] = []
@@ -636,7 +645,7 @@ class Writer:
             parent = self._store.name("commit", raw)
             objects.append(("commit", raw))
             commits.append(parent)
-        self._store.add(objects)
+        self._store.add(objects, kept)
         return commits
 
     def _check_effect(self, state: CoordinationState, landed: Sequence[Landed]) -> None:

@@ -77,6 +77,14 @@ def _last(paths: str) -> str:
     return paths.rpartition(":")[2]
 
 
+def pipe() -> "tuple[int, int]":
+    """The reading and the writing end of a new pipe. Raises GitFailed."""
+    try:
+        return posix.pipe()
+    except OSError as error:  # too many files are open
+        raise GitFailed(f"cannot start git: {error.strerror}") from None
+
+
 class Process:
     """A git process between two file descriptors, which stay open here (``stdin`` -1: nothing to read)."""
 
@@ -85,7 +93,10 @@ class Process:
         self.arguments = arguments
         self._env = env
         self._status: int | None = None
-        nowhere = posix.open(_NOWHERE, posix.O_RDWR)
+        try:
+            nowhere = posix.open(_NOWHERE, posix.O_RDWR)
+        except OSError as error:  # too many files are open
+            raise GitFailed(f"cannot start git: {error.strerror}") from None
         ends = (nowhere if stdin < 0 else stdin, stdout, nowhere)
         actions = [(posix.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate(ends)]
         try:
@@ -129,8 +140,13 @@ class Child(Process):
         """
         self._input = -1
         if stdin is None:
-            stdin, self._input = posix.pipe()
-        reader, writer = posix.pipe()
+            stdin, self._input = pipe()
+        try:
+            reader, writer = pipe()
+        except GitFailed:
+            posix.close(stdin)
+            self._close_input()
+            raise
         try:
             super().__init__(arguments, env, stdin, writer)
         except GitFailed:
@@ -329,7 +345,7 @@ def commits(
     walk += ["--reverse"] if oldest_first else []
     walk += [] if count is None else [f"--max-count={count}"]
     walk += [tip, f"^{base}"] if base else [tip]
-    reader, writer = posix.pipe()
+    reader, writer = pipe()
     try:
         # Into a pipe git writes each line by itself, unless it is told otherwise: that is a microsecond a commit.
         lister = Process(walk, {**env, "GIT_FLUSH": "0"}, -1, writer)
@@ -395,15 +411,18 @@ def ref(name: str, env: "dict[str, str]") -> "str | None":
     Raises:
         GitFailed: git fails, or cannot read the file of the ref.
     """
-    child = Child(["for-each-ref", "--format=%(objectname) %(refname)", name], env)
-    answer = child.out.read().decode("utf-8", "surrogateescape")
-    if child.wait() != 0:
-        raise child.failed()
-    for line in answer.split("\n"):
-        oid, _, found = line.partition(" ")
-        if found == name:
-            return oid
-    if _is_file(f"{env['GIT_DIR']}/{name}"):  # git only warns of it
+    for _ in range(2):
+        child = Child(["for-each-ref", "--format=%(objectname) %(refname)", name], env)
+        answer = child.out.read().decode("utf-8", "surrogateescape")
+        if child.wait() != 0:
+            raise child.failed()
+        for line in answer.split("\n"):
+            oid, _, found = line.partition(" ")
+            if found == name:
+                return oid
+        if not _is_file(f"{env['GIT_DIR']}/{name}"):
+            break
+    else:  # it has not just come into being: git cannot read it, and only warns of that
         raise GitFailed(
             f"git cannot read the file of {name} in {env['GIT_DIR']}: it is empty or holds rubbish; "
             'docs/operations.md, "A damaged repository", tells how to get it back'

@@ -12,6 +12,7 @@ from .locking import Lock
 from .store import object_name
 
 if TYPE_CHECKING:
+    from .kept import Kept
     from .packing import Objects
 
 
@@ -77,7 +78,7 @@ class MemoryStore:
         """The object name that git gives ``content``."""
         return object_name("sha1", kind, content)
 
-    def add(self, objects: Objects) -> None:
+    def add(self, objects: Objects, kept: Kept | None = None) -> None:
         """Keeps objects, each a kind and its content."""
         for kind, content in [("tree", b""), *objects]:
             self._content[self.name(kind, content)] = (kind, content)

@@ -12,12 +12,15 @@ import time
 import zlib
 
 from .errors import GitFailed
-from .gitread import Process
+from .gitread import Process, pipe
+from .kept import REASON
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, Protocol
+
+    from .kept import Kept
 
     class Objects(Protocol):
         """Objects, each a kind and a content."""
@@ -67,7 +70,14 @@ class Unpacking:
 
     def __init__(self, env: "dict[str, str]") -> None:
         """``env`` as for :func:`write`. Raises GitFailed."""
-        self.process, self.writer = _started(["unpack-objects", "-q"], env)
+        try:
+            nowhere = posix.open("/dev/null", posix.O_WRONLY)
+        except OSError as error:
+            raise GitFailed(f"cannot start git: {error.strerror}") from None
+        try:
+            self.process, self.writer = _started(["unpack-objects", "-q"], env, nowhere)
+        finally:
+            posix.close(nowhere)
 
     def stop(self) -> None:
         """Ends it, where nothing is to be written after all."""
@@ -75,7 +85,13 @@ class Unpacking:
         self.process.stop()
 
 
-def write(objects: "Objects", env: "dict[str, str]", oid_length: int, begun: "Unpacking | None" = None) -> None:
+def write(
+    objects: "Objects",
+    env: "dict[str, str]",
+    oid_length: int,
+    begun: "Unpacking | None" = None,
+    kept: "Kept | None" = None,
+) -> None:
     """Writes objects into a repository; those that it has already stay as they are.
 
     Args:
@@ -84,62 +100,83 @@ def write(objects: "Objects", env: "dict[str, str]", oid_length: int, begun: "Un
         env: of :func:`gitread.environment`, for a bare repository.
         oid_length: hex digits of an object name in that repository.
         begun: a git that waits for them already; it is of use if they are few, and ended in any case.
+        kept: has the pack that many become, until no git can take it for rubbish any more.
 
     Raises:
         GitFailed: they cannot be written (a full disk, a lack of permission).
     """
+    started = time.time() - _TICK
     count = len(objects)
     few = 0 < count <= _LOOSE_AT_MOST
     if begun is not None and not few:
         begun.stop()
     if few:
-        _write_loose(objects, env, oid_length, begun)
+        _write_loose(objects, env, oid_length, begun, started)
     elif count:
-        _feed(*_started(["index-pack", "--stdin"], env), _pieces(objects, oid_length), env)
+        _write_pack(objects, env, oid_length, kept, started)
 
 
-def _write_loose(objects: "Objects", env: "dict[str, str]", oid_length: int, begun: "Unpacking | None") -> None:
+def _write_loose(
+    objects: "Objects", env: "dict[str, str]", oid_length: int, begun: "Unpacking | None", started: float
+) -> None:
     for left in reversed(range(_TRIES)):
         begun = begun or Unpacking(env)
         try:
-            _feed(begun.process, begun.writer, _pieces(objects, oid_length), env)
+            _feed(begun.process, begun.writer, _pieces(objects, oid_length))
             return
-        except GitFailed:
-            begun = None
-            if not left:
+        except BaseException as error:
+            folders = [name for name in _listed(env["GIT_DIR"] + "/objects") if len(name) == 2]
+            _sweep(env["GIT_DIR"] + "/objects", folders, started)
+            if not left or not isinstance(error, GitFailed):
                 raise
+        begun = None
 
 
-def _started(arguments: "list[str]", env: "dict[str, str]") -> "tuple[Process, int]":
-    """A git, and the pipe that it reads from. Raises GitFailed."""
-    # Not a gitread.Child: that closes the pipe into which index-pack still writes the name of the pack.
-    nowhere = posix.open("/dev/null", posix.O_WRONLY)
-    reader, writer = posix.pipe()
+def _write_pack(
+    objects: "Objects", env: "dict[str, str]", oid_length: int, kept: "Kept | None", started: float
+) -> None:
+    keep = [] if kept is None else [f"--keep={REASON}"]
+    reader, writer = pipe()
     try:
-        return Process(arguments, env, reader, nowhere), writer
+        try:
+            _feed(*_started(["index-pack", "--stdin", *keep], env, writer), _pieces(objects, oid_length))
+        finally:
+            posix.close(writer)
+        kind, _, pack = posix.read(reader, 1000).decode().strip().partition("\t")
+    except BaseException:
+        _sweep(env["GIT_DIR"] + "/objects", ["pack"], started)
+        raise
+    finally:
+        posix.close(reader)
+    if kept is not None and kind == "keep":  # otherwise somebody else keeps the very same pack
+        kept.add(f"{env['GIT_DIR']}/objects/pack/pack-{pack}.keep")
+
+
+def _started(arguments: "list[str]", env: "dict[str, str]", stdout: int) -> "tuple[Process, int]":
+    """A git that writes to ``stdout``, and the pipe that it reads from. Raises GitFailed."""
+    reader, writer = pipe()
+    try:
+        return Process(arguments, env, reader, stdout), writer
     except GitFailed:
         posix.close(writer)
         raise
     finally:
         posix.close(reader)
-        posix.close(nowhere)
 
 
-def _feed(process: Process, writer: int, pieces: "Iterable[bytes]", env: "dict[str, str]") -> None:
+def _feed(process: Process, writer: int, pieces: "Iterable[bytes]") -> None:
     """Gives git what ``pieces`` give, and waits for its end. Raises GitFailed."""
-    started = time.time()
     try:
         try:
             for piece in pieces:
                 _send(writer, piece)
         finally:
             posix.close(writer)
-        if process.wait() != 0:
-            raise process.failed()
     except BaseException:
         process.stop()
-        _sweep(env["GIT_DIR"] + "/objects", started - _TICK)
         raise
+    if process.wait() != 0:
+        raise process.failed()
 
 
 def _send(writer: int, piece: bytes) -> None:
@@ -151,24 +188,29 @@ def _send(writer: int, piece: bytes) -> None:
         pass  # git has given up; its status will say so
 
 
-def _sweep(objects: str, since: float) -> None:
+def _sweep(objects: str, folders: "list[str]", since: float) -> None:
     """Removes the files that git leaves half-written where it failed (git 2.39); on a full disk they take the rest.
 
-    One of another process of this account that writes here at this very moment may be among them. That one then fails
-    as well, and tries again; a quarantine as of a push would be exact, and cost every write a millisecond.
+    One of another process of this account that writes there at this very moment may be among them. That one then fails
+    as well; a quarantine as of a push would be exact, and cost every write a millisecond.
     """
-    try:
-        for folder in posix.listdir(objects):
-            if len(folder) != 2 and folder != "pack":
-                continue
-            for file in posix.listdir(f"{objects}/{folder}"):
-                if file.startswith(_UNFINISHED):
-                    path = f"{objects}/{folder}/{file}"
+    for folder in folders:
+        for file in _listed(f"{objects}/{folder}"):
+            if file.startswith(_UNFINISHED):
+                path = f"{objects}/{folder}/{file}"
+                try:
                     status = posix.stat(path)
                     if status.st_mtime >= since and status.st_uid == posix.geteuid():
                         posix.unlink(path)
+                except OSError:
+                    pass  # git gc removes it in two weeks
+
+
+def _listed(folder: str) -> "list[str]":
+    try:
+        return posix.listdir(folder)
     except OSError:
-        pass  # git gc removes them in two weeks
+        return []
 
 
 def _pieces(objects: "Objects", oid_length: int) -> "Iterator[bytes]":

@@ -24,6 +24,7 @@ from .errors import GitFailed, Refused, UnlawfulLog
 from .gitread import Child, Objects
 from .guard import step
 from .ids import Ids, refusal_key
+from .kept import Kept
 from .placing import Appender, place
 from .refs import APPEND, INTENTS, SPACES, encode_space
 from .turn import Turn
@@ -152,6 +153,7 @@ def land(
     spaces = sorted(pushed, key=encode_space)  # always the same order, so that two pushes never wait for each other
     known: dict[str, Ids] = {}
     declined = False  # then what was made for spaces that have no log goes again
+    kept = Kept()
     try:
         for space in spaces:
             turns[space].begin()
@@ -159,7 +161,7 @@ def land(
         for _ in range(_TRIES):
             plans = _planned(server, spaces, pushed, known, turns)
             begun, server.unpacking = server.unpacking, None
-            packing.write(_once(plans), server.env, server.oid_length, begun)
+            packing.write(_once(plans), server.env, server.oid_length, begun, kept)
             moves = [move for plan in plans.values() for move in plan.moves]
             if approve is not None:
                 for space, plan in plans.items():
@@ -181,6 +183,7 @@ def land(
         declined = True
         raise
     finally:
+        kept.release()
         server.close()
         for space, ids in known.items():
             if declined and turns[space].is_new:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from . import gitread, loose, packing, stale
 from .commit import EMPTY_TREE
 from .errors import DecisionNotFound, GitFailed, NotAJournal
+from .kept import Kept
 from .locking import Lock
 from .refs import SPACES, decode_space, encode_space
 from .text import printable
@@ -321,11 +322,11 @@ class GitStore:
         """The object name that git gives ``content``."""
         return object_name(self.hash_name, kind, content)
 
-    def add(self, objects: packing.Objects) -> None:
+    def add(self, objects: packing.Objects, kept: Kept | None = None) -> None:
         """Writes objects, each a kind and its content, durably: loose if few, as one pack if many.
 
         ``objects`` is gone through once, after ``len()``, and may be made meanwhile; what that raises stops it, and
-        then nothing is left of a pack.
+        then nothing is left of a pack. ``kept`` has the pack until a ref names what is in it.
 
         Raises:
             NotAJournal: the repository is of a kind that only git can write to.
@@ -337,7 +338,7 @@ class GitStore:
             self._write_loose([("tree", b"")], files)
             self._has_empty_tree = True
         if len(objects) > _LOOSE_AT_MOST:
-            packing.write(objects, {**self.env, **_DURABLY}, len(self.empty_tree))
+            packing.write(objects, {**self.env, **_DURABLY}, len(self.empty_tree), kept=kept)
             for folder in ("objects/pack", "objects"):
                 self._patiently(partial(loose.sync, f"{files.top}/{folder}"))
         else:
@@ -361,8 +362,9 @@ class GitStore:
         was not at ``old`` any more, and the disk is waited for less."""
         name = self.prefix + encode_space(space)
         if len(objects) > _LOOSE_AT_MOST or sum(len(content) for _, content in objects) > _SMALL:
-            self.add(objects)
-            return self.move_ref(name, old, new, "append")
+            with Kept() as kept:
+                self.add(objects, kept)
+                return self.move_ref(name, old, new, "append")
         return self.move_ref(name, old, new, "append", objects)
 
     def move_ref(
@@ -421,19 +423,22 @@ class GitStore:
         # Without "start" git would commit what it has when its input ends, also because we were killed.
         stale.remove([f"{self.git_dir}/{name}.lock" for name in ("packed-refs", *(line.split()[1] for line in lines))])
         script = "".join(f"{line}\n" for line in ("start", *lines, "prepare", "commit"))
-        done = self._update_ref(["-m", f"coordjournal: {why}", "--create-reflog", "--stdin"], {}, script)
+        # That git does not lock one file, as the others do: it waits by itself for all of them.
+        waits = f"={_LOCK_SECONDS * 1000:.0f}"
+        patience = ["-c", "core.filesRefLockTimeout" + waits, "-c", "core.packedRefsTimeout" + waits]
+        done = self._update_ref(["-m", f"coordjournal: {why}", "--create-reflog", "--stdin"], {}, script, patience)
         if done.returncode:
             raise self._cannot_move(done.stderr)
         self._seen.difference_update(line.split()[1] for line in lines if line.startswith("delete "))
 
     def _update_ref(
-        self, arguments: Sequence[str], settings: Mapping[str, str], script: str = ""
+        self, arguments: Sequence[str], settings: Mapping[str, str], script: str = "", options: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
         import subprocess
 
         who = {"GIT_COMMITTER_NAME": "coordjournal", "GIT_COMMITTER_EMAIL": "coordjournal"}
         return subprocess.run(
-            ["git", "update-ref", *arguments],
+            ["git", *options, "update-ref", *arguments],
             input=script,
             capture_output=True,
             encoding="utf-8",
@@ -473,7 +478,7 @@ class GitStore:
         """
         try:
             found = os.stat(f"{self.git_dir}/config")
-            as_of = found.st_ino, found.st_size, found.st_mtime_ns
+            as_of = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
         except OSError:
             as_of = None  # of a linked work tree
         if self._known_files is None or self._known_files[0] != as_of:

@@ -56,7 +56,8 @@ def sync(store: GitStore, remote: Remote, wanted: Collection[str] | None = None)
             try:
                 moved = _attempt(store, remote, wanted)
             finally:
-                _forget(store)
+                with suppress(GitFailed):  # what has moved has moved; the next sync removes it
+                    _forget(store)
             if moved is not None:
                 return moved
 
@@ -74,15 +75,23 @@ def read_back(store: GitStore, remote: Remote, space: str, new: str) -> bool:
         old = store.tip(space)
         if old == new:
             return True
+        packs = _packs_as_of(store)
         with _explained(store):
             remote.fetch_objects(space)
-        if store.resolve(new) is None:
-            return False
+        if store.resolve(new) is None or _packs_as_of(store) != packs:
+            return False  # git may take for rubbish what has come as a pack, and no ref names yet
         try:
             _checked(store, space, old, new)
         except (JournalRewound, UnlawfulLog):
             return False  # it may be behind what another process has fetched meanwhile; sync tells
         return store.move(space, old, new, "sync")
+
+
+def _packs_as_of(store: GitStore) -> int | None:
+    try:
+        return os.stat(f"{store.git_dir}/objects/pack").st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _attempt(store: GitStore, remote: Remote, wanted: Collection[str] | None) -> list[Moved] | None:

@@ -27,6 +27,7 @@ from .decision import Attachment
 from .errors import Contention, CoordjournalError, Refused, UnknownSpace
 from .index import Record
 from .journal import Journal
+from .kept import Kept
 from .state import CoordinationState
 from .store import object_name
 from .timestamp import seconds, text
@@ -132,12 +133,14 @@ class Plan:
         known: how many lines were in the log already.
         records: what is new.
         tip: the commit it ends with; None if nothing is new.
+        kept: the packs that were written, until :func:`land`.
     """
 
     before: CoordinationState
     known: int = 0
     records: list[Record] = field(default_factory=list)
     tip: str | None = None
+    kept: Kept = field(default_factory=Kept)
 
     def after(self) -> CoordinationState:
         """The state once it has landed."""
@@ -179,10 +182,11 @@ def land(journal: Journal, space: str, planned: Plan) -> None:
     if planned.tip is None:
         return
     old = planned.before.commit
-    if journal.remote is None:
-        moved = journal.store.move(space, old, planned.tip, "import")
-    else:
-        moved = journal.space(space).advance(old, planned.tip)
+    with planned.kept:
+        if journal.remote is None:
+            moved = journal.store.move(space, old, planned.tip, "import")
+        else:
+            moved = journal.space(space).advance(old, planned.tip)
     if not moved:
         raise Contention(f"{space}: somebody else appended meanwhile; nothing was imported")
 
@@ -240,7 +244,7 @@ class _Reader:
     def flush(self) -> None:
         """Writes what waits."""
         if self._write and self._waiting:
-            self._store.add(self._waiting)
+            self._store.add(self._waiting, self.plan.kept)
         self._waiting = []
         self._waiting_bytes = 0
 

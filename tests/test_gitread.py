@@ -1,14 +1,18 @@
 """Reading through git: objects, chains and settings, of healthy and of damaged repositories."""
 
+import contextlib
+import itertools
 import os
+import resource
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from pushing import Author, git, write_program
 
-from coordjournal import attachments, gitread
+from coordjournal import attachments, gitread, packing
 from coordjournal.errors import GitFailed
 from coordjournal.gitread import Child, Objects, ask_config, commits, config, environment, ref
 
@@ -363,6 +367,54 @@ def test_a_missing_git_is_said_so_and_leaves_nothing_behind(monkeypatch: pytest.
         with pytest.raises(GitFailed, match="cannot start git"):
             start()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@needs_proc
+def test_a_lack_of_files_is_said_so_and_leaves_none_open(author: Author, chain: list[str]) -> None:
+    env = env_of(author)
+    asked: dict[str, Callable[[], object]] = {
+        "a question": lambda: Child(["version"], env).stop(),
+        "a walk": lambda: list(commits(chain[-1], None, env)),
+        "a few objects": lambda: packing.write([("blob", b"x")], env, 40),
+        "a pack": lambda: packing.write([("blob", b"%d" % n) for n in range(9)], env, 40),
+    }
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    failed = dict.fromkeys(asked, 0)
+    for (what, ask), room in itertools.product(asked.items(), range(9)):
+        before = os.listdir("/proc/self/fd")
+        held: list[int] = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.open(os.devnull, os.O_RDONLY))
+            for _ in range(room):
+                os.close(held.pop())
+            try:
+                ask()
+            except GitFailed as error:
+                assert "Too many open files" in str(error)
+                failed[what] += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for file in held:
+                os.close(file)
+        assert os.listdir("/proc/self/fd") == before
+    assert all(0 < count < 9 for count in failed.values()), failed
+
+
+def test_a_ref_that_has_just_come_into_being_is_no_rubbish(
+    monkeypatch: pytest.MonkeyPatch, author: Author, chain: list[str]
+) -> None:
+    """Between git's answer and the look at its file."""
+    is_file, name = gitread._is_file, "refs/spaces/just-now"
+
+    def late(path: str) -> bool:
+        author.git("update-ref", name, chain[0])
+        return is_file(path)
+
+    monkeypatch.setattr(gitread, "_is_file", late)
+    assert ref(name, env_of(author)) == chain[0]
 
 
 @pytest.mark.parametrize("dies_at", ["rev-list", "cat-file"])

@@ -19,6 +19,7 @@ from coordjournal import packing
 from coordjournal.commit import tree_of
 from coordjournal.errors import GitFailed
 from coordjournal.gitread import Objects, environment
+from coordjournal.kept import Kept
 
 ROOT = str(Path(coordjournal.__file__).parent.parent)
 LENGTH = {"sha1": 40, "sha256": 64}
@@ -251,6 +252,36 @@ def test_a_git_that_prunes_is_faster(tmp_path: Path, fails: int, lands: bool) ->
     assert counted.read_text().count("\n") == min(fails + 1, packing._TRIES)
     with Objects(env) as read:
         assert (read.read(names[0], "commit") is not None) == lands
+
+
+def test_a_pack_is_kept_until_it_is_released(tmp_path: Path) -> None:
+    """git takes for rubbish what no ref names, unless its pack has a ``.keep``."""
+    env = repository(tmp_path / "new.git")
+    packs = tmp_path / "new.git" / "objects" / "pack"
+    left = {"pack-1.keep": "coordjournal\n", "pack-2.keep": "of somebody\n", "pack-3.keep": "coordjournal\n"}
+    for name, content in left.items():
+        (packs / name).write_text(content)
+    for name in ("pack-1.keep", "pack-2.keep"):
+        os.utime(packs / name, (0, 0))
+    objects, names = log(MANY)
+
+    def is_there() -> bool:
+        with Objects(env) as read:
+            return read.read(names[0], "commit") is not None
+
+    with Kept() as kept:
+        packing.write(objects, env, 40, kept=kept)
+        git(tmp_path / "new.git", "repack", "-a", "-d", "-q")
+        assert is_there()
+        keeps = {path.name for path in packs.glob("*.keep")}
+        assert len(keeps) == 3 and keeps > {"pack-2.keep", "pack-3.keep"}  # of somebody, or not a day old
+        again = Kept()
+        packing.write(objects, env, 40, kept=again)  # the very same pack: it stays the first one's
+        del again
+        assert {path.name for path in packs.glob("*.keep")} == keeps
+    assert {path.name for path in packs.glob("*.keep")} == {"pack-2.keep", "pack-3.keep"}
+    git(tmp_path / "new.git", "repack", "-a", "-d", "-q")
+    assert not is_there()
 
 
 @pytest.mark.parametrize("count", [FEW, MANY])

@@ -462,7 +462,10 @@ def around(
     monkeypatch.setattr(Remote, method.__name__, wrapped)
 
 
-def test_a_lock_that_stays_is_an_error_and_changes_nothing(server: Journal, clone: Journal) -> None:
+def test_a_lock_that_stays_is_an_error_and_changes_nothing(
+    server: Journal, clone: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coordjournal.store._LOCK_SECONDS", 0.1)
     fill(server, "garden", 1)
     before = refs(clone)
     lock = Path(str(clone.store.git_dir)) / "refs" / "coordjournal" / "origin" / "garden.lock"
@@ -472,6 +475,31 @@ def test_a_lock_that_stays_is_an_error_and_changes_nothing(server: Journal, clon
     lock.unlink()
     assert refs(clone) == before
     assert told(clone.sync()) == [("garden", 3)]
+
+
+def test_a_lock_that_somebody_holds_is_waited_for_and_is_no_failure_where_all_has_moved(
+    server: Journal, clone: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a git that packs refs in the clone holds it."""
+    lock = Path(str(clone.store.git_dir)) / "packed-refs.lock"
+    forget = sync._forget
+    for seq, ends in ((3, True), (4, False)):
+        fill(server, "garden", 1)
+
+        def held(store: GitStore, ends: bool = ends) -> None:
+            lock.touch()
+            if ends:
+                threading.Timer(1.2, lock.unlink).start()
+            forget(store)
+
+        monkeypatch.setattr(sync, "_forget", held)
+        assert told(clone.sync()) == [("garden", seq)]
+        assert sync.INCOMING not in refs(clone) or not ends
+        monkeypatch.setattr("coordjournal.store._LOCK_SECONDS", 0.1)
+    lock.unlink()
+    monkeypatch.setattr(sync, "_forget", forget)
+    assert clone.sync() == []
+    assert sync.INCOMING not in refs(clone)
 
 
 def test_a_sync_that_is_interrupted_tidies_up(
