@@ -5,6 +5,7 @@ Of each: what was acknowledged is there once, the log stays lawful and whole, an
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,15 +16,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from authority import Clock, configure, cut_off
 from cli_support import cj
 from faults.kills import entries
 from faults.operations import OLD_VERSION, older_package
-from support import git, require, run
+from support import decide, git, push, require, run
 
-from coordjournal import AliasSet, CoordjournalError, GitFailed, Intent, Journal, LeaseHeld, Queued, install, verify
+from coordjournal import (
+    AliasSet,
+    CoordjournalError,
+    GitFailed,
+    Intent,
+    Journal,
+    LeaseHeld,
+    Queued,
+    install,
+    sync,
+    transfer,
+    verify,
+)
 from coordjournal.refs import META
 from coordjournal.space import Space
 from coordjournal.store import GitStore
@@ -580,7 +594,7 @@ def test_housekeeping_all_the_time_loses_nothing(cloned: Cloned, tmp_path: Path)
         number = 0
         while time.monotonic() < until or number < 3:
             number += 1
-            intents = made(place)
+            intents = made(place, (1, 12, 70)[number % 3])
             try:
                 landed.extend(append(place, *intents))
             except (Queued, GitFailed) as error:
@@ -605,6 +619,104 @@ def test_housekeeping_all_the_time_loses_nothing(cloned: Cloned, tmp_path: Path)
     assert rounds and sorted(found) == sorted([*before, *landed])
     for place in places:
         is_sound(place)
+
+
+REPACK = "(unset $(git rev-parse --local-env-vars); for dir; do git -C $dir repack -a -d -q || exit; done) >&2"
+
+
+@pytest.mark.parametrize("count", [1, 20, 150])
+@pytest.mark.parametrize("way", ["embedded", "sequencer", "compare-and-swap", "import"])
+def test_a_repack_while_no_ref_names_it_takes_nothing(
+    cloned: Cloned, tmp_path: Path, way: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`git repack -a -d` in the very moment between the objects and the ref, in the server and in the clone."""
+    cloned(tmp_path, "alice", "bob")
+    server, clone = tmp_path / "journal.git", tmp_path / "alice"
+    place = server if way in ("embedded", "import") else clone
+    repack = ["sh", "-c", REPACK, "repack", str(server), str(clone)]
+    (server / "hooks" / "update").write_text(f"#!/bin/sh\nset -- {server} {clone}\n{REPACK}\n")
+    (server / "hooks" / "update").chmod(0o755)
+    move, moved = GitStore.move_ref, []
+
+    def late(store: GitStore, *words: Any) -> bool | None:
+        subprocess.run(repack, check=True)
+        moved.append(words)
+        return move(store, *words)
+
+    monkeypatch.setattr(GitStore, "move_ref", late)
+    if way == "import":
+        asked = [json.dumps(line) for line in exported(tmp_path / "other", count)]
+        with Journal.open(place, extensions={}) as journal:
+            transfer.land(journal, "other", transfer.plan(journal, "other", (line.encode() for line in asked)))
+            assert journal.space("other").state().seq == count - 1
+    else:
+        intents = made(place, count)
+        with Journal.open(place, extensions={}) as journal:
+            when = (lambda _: True) if way == "compare-and-swap" else None
+            landed = journal.space("garden").append_many(intents, when=when)
+        assert [one.decision.id for one in landed] == ids(server)[1:]
+    assert moved or way == "sequencer"  # where a sync moves what is much
+    monkeypatch.undo()
+    subprocess.run(repack, check=True)
+    for path in (server, clone):
+        is_sound(path)
+        assert not list(path.rglob("*.keep"))
+
+
+def exported(path: Path, count: int) -> list[dict[str, Any]]:
+    """The export of another journal's space."""
+    install.init(str(path))
+    with Journal.open(path, extensions={}) as journal:
+        space = journal.space("other")
+        space.append_many([alias(space, f"n{n}") for n in range(count)])
+        return list(transfer.export(journal, "other"))
+
+
+def test_a_repack_takes_nothing_of_what_a_clone_reads_back(
+    cloned: Cloned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a hundred objects on a fetch leaves a pack."""
+    cloned(tmp_path, "alice")
+    append(tmp_path / "journal.git", *made(tmp_path / "journal.git", 150))
+    check = sync._checked
+
+    def late(*words: Any) -> sync.Moved:
+        git(tmp_path / "alice", "repack", "-a", "-d", "-q")
+        return check(*words)
+
+    monkeypatch.setattr(sync, "_checked", late)
+    append(tmp_path / "alice")
+    with Journal.open(tmp_path / "alice", extensions={}) as journal:
+        assert journal.space("garden").state().seq == 151
+    is_sound(tmp_path / "alice")
+
+
+def test_a_push_does_not_overwrite_what_has_landed_while_it_ran(prefix: str, tmp_path: Path) -> None:
+    """receive-pack compares with packed-refs as it was when it began, where a later one has its inode, size and second;
+    here that later one is written while a hook of the administrator's runs."""
+    server = tmp_path / "journal.git"
+    install.init(str(server), prefix=prefix, sequencing=False)
+    first = append(server, name="first")
+    Journal.clone(str(server), tmp_path / "alice").close()
+    old = git(server, "rev-parse", "refs/spaces/garden")
+    bobs = append(server, name="bob")
+    new = git(server, "rev-parse", "refs/spaces/garden")
+    git(server, "update-ref", "refs/spaces/garden", old)
+    git(server, "pack-refs", "--all")
+    path = server / "hooks" / "update"
+    path.write_text(
+        f"#!{sys.executable}\nwith open('packed-refs', 'r+') as file:\n"
+        f"    text = file.read().replace('{old}', '{new}')\n    file.seek(0)\n    file.write(text)\n"
+    )
+    path.chmod(0o755)
+    done = push(tmp_path / "alice", server, f"{decide(tmp_path / 'alice', parent=old, seq=1)}:refs/spaces/garden")
+    assert done.returncode, done.stderr  # git dies of a refusal at that moment, and tells the client no more
+    assert ids(server) == [*first, *bobs]
+    git(server, "update-ref", "refs/spaces/garden", old)
+    git(server, "pack-refs", "--all")
+    alices = append(tmp_path / "alice", name="alice")
+    assert ids(server) == [*first, *bobs, *alices]
+    is_sound(server)
 
 
 # -- two versions, a move ----------------------------------------------------------------------------------------------
