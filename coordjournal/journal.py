@@ -518,7 +518,7 @@ class Journal:
             found = os.stat(f"{self.store.git_dir}/config")
         except OSError:
             return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def _read_settings(self) -> Settings:
         if self.remote is None or not isinstance(self.store, GitStore):

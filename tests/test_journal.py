@@ -445,6 +445,18 @@ def test_a_fork_while_another_thread_appends_does_not_hang(path: Path, journal: 
     assert garden.state().aliases == {"child": "s:P", "slow": "s:P"}
 
 
+def test_the_configuration_is_read_again_whatever_its_time(path: Path, journal: Journal) -> None:
+    """As after `rsync --inplace --times` of a backup."""
+    git(path, "config", "coordjournal.maxDecisionBytes", "65536")
+    assert journal.settings().decision_bytes == 65536
+    config = path / "config"
+    before, content = config.stat(), config.read_text().replace("65536", "16384")
+    with config.open("r+") as file:
+        file.write(content)
+    os.utime(config, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert journal.settings().decision_bytes == 16384
+
+
 def test_nothing_is_left_open_after_close(path: Path, journal: Journal) -> None:
     for number in range(70):  # so that git may pack
         appended(journal, f"space {number % 7}")
