@@ -528,6 +528,6 @@ def test_an_intent_that_lands_imports_nothing_heavy(server: Server, author: Auth
     ours = {name.removeprefix("coordjournal.") for name in modules if name.startswith("coordjournal.")}
     assert ours == {
         *("errors", "text", "refs", "timestamp", "canonical", "commit", "accept", "trailer", "law", "admission"),
-        *("gitread", "chain", "guard", "ids", "intents", "ondisk", "packing", "placing", "sequence", "stale", "turn"),
-        "proc_receive",
+        *("gitread", "chain", "guard", "ids", "intents", "kept", "ondisk", "packing", "placing", "sequence", "stale"),
+        *("turn", "proc_receive"),
     }
