@@ -387,12 +387,12 @@ class Outbox:
         path = self.folder / _LOCKS / encode_space(space)
         with _failing(self.folder):
             try:
-                lock = _Lock(path, os.O_CREAT)
+                lock = FileLock(path, os.O_CREAT)
             except FileNotFoundError:
                 self._make_folders()
                 with suppress(FileExistsError):
                     os.mkdir(path.parent)
-                lock = _Lock(path, os.O_CREAT)
+                lock = FileLock(path, os.O_CREAT)
         try:
             with _failing(self.folder):
                 held = lock.take(timeout)
@@ -408,10 +408,10 @@ class Outbox:
         path = self.folder / _COUNTER
         with _failing(self.folder):
             try:
-                lock = _Lock(path)
+                lock = FileLock(path)
             except FileNotFoundError:
                 self._make_folders()
-                lock = _Lock(path)
+                lock = FileLock(path)
             try:
                 lock.take(None)
                 with suppress(FileNotFoundError):
@@ -432,7 +432,7 @@ class Outbox:
 # -- locks that a fork does not take along -------------------------------------------------------------------------
 
 
-class _Lock:
+class FileLock:
     """A lock on a file, each on a descriptor of its own, so that it also holds between threads."""
 
     def __init__(self, path: Path, more: int = 0) -> None:
@@ -471,7 +471,7 @@ class _Lock:
                     os.close(self.descriptor)
 
 
-_open_locks: set[_Lock] = set()
+_open_locks: set[FileLock] = set()
 _opening = threading.RLock()  # no fork while a descriptor is open that _open_locks does not name
 
 

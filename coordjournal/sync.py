@@ -7,7 +7,6 @@ remote that rewinds, loses or forges a log changes nothing here: it is an error 
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from . import gitread, log, verify
 from .errors import GitFailed, JournalRewound, Refused, UnlawfulLog
+from .outbox import FileLock
 from .refs import META, SPACES, encode_space
 from .remote import Remote
 from .store import GitStore
@@ -187,11 +187,11 @@ def alone(store: GitStore, name: str) -> Iterator[None]:
     folder = Path(store.git_dir) / "coordjournal"
     try:
         folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = FileLock(folder / name, os.O_CREAT)  # which no fork has: it would wait for itself for ever
     except OSError as error:
         raise GitFailed(f"cannot write to {store.git_dir}: {error.strerror}") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock.take(None)
         yield
     finally:
-        os.close(descriptor)
+        lock.end()

@@ -502,6 +502,23 @@ def test_a_lock_that_somebody_holds_is_waited_for_and_is_no_failure_where_all_ha
     assert sync.INCOMING not in refs(clone)
 
 
+def test_a_fork_does_not_wait_for_a_sync_that_it_has_no_part_in(clone: Journal) -> None:
+    """It would have the lock itself, and wait for it for ever."""
+    assert isinstance(clone.store, GitStore)
+    read, write = os.pipe()
+    with sync.alone(clone.store, "sync.lock"):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            os.read(read, 1)  # until the parent has let go
+            with sync.alone(clone.store, "sync.lock"):
+                os._exit(0)
+    os.write(write, b"x")
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(read)
+    os.close(write)
+
+
 def test_a_sync_that_is_interrupted_tidies_up(
     server: Journal, clone: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
