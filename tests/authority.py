@@ -100,6 +100,19 @@ class Clock:
         self.awake += seconds
 
 
+def time_passes(path: Path, clock: Clock, seconds: int) -> None:
+    """Time passes here and for the hooks of a server."""
+    for name in ("pre-receive", "proc-receive"):
+        hook = path / "hooks" / name
+        head, main, _ = hook.read_text().rpartition("\nmain()\n")
+        ahead = (
+            "import time\n_time, _time_ns = time.time, time.time_ns\n"
+            f"time.time = lambda: _time() + {seconds}\ntime.time_ns = lambda: _time_ns() + {seconds} * 10**9\n"
+        )
+        hook.write_text(f"{head}\n{ahead}{main}")
+    clock.go(seconds)
+
+
 def lease_of_the_past(path: Path, clock: Clock, ago: float, ttl: int = 300, holder: str = "node-a") -> None:
     """Somebody has acquired the lease of the garden so many seconds ago, and was never heard of again."""
     before = clock.wall

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import signal
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -36,7 +37,13 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     for key in list(os.environ):
         if key.startswith(("GIT_", "XDG_", "COORDJOURNAL_")) and key != "COORDJOURNAL_NO_SKIP":
             del os.environ[key]
+    os.environ.pop("NO_COLOR", None)
+    for key in ("no_proxy", "NO_PROXY"):  # the servers of the tests are here, whatever is beyond a proxy
+        os.environ[key] = ",".join(filter(None, (os.environ.get(key), "127.0.0.1")))
     os.environ.update({"HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"})
+    # A shell ignores it for what it starts in the background, and so would every program that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.umask(0o022)
     yield
     os.environ.clear()
     os.environ.update(before)

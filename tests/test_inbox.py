@@ -18,6 +18,7 @@ from authority import (
     lease_of_the_past,
     lose_answer,
     soon,
+    time_passes,
     types,
     verified,
     without_sequencing,
@@ -387,9 +388,10 @@ def test_whoever_kept_nothing_can_wait_too(path: Path, author: Space, holder: Sp
 
 
 def test_a_lease_that_expires_while_they_wait(path: Path, author: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    configure(path, clockSkew=2)
-    lease_of_the_past(path, Clock(monkeypatch), ago=2, ttl=4)
+    clock = Clock(monkeypatch)
+    lease_of_the_past(path, clock, ago=0, ttl=300)
     ids = filed(author, "s:0", "s:1")
+    time_passes(path, clock, 301)
     assert [author.wait(id).seq for id in ids] == [1, 2]
     assert verified(path)
 

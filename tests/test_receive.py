@@ -375,7 +375,7 @@ BROKEN: list[tuple[str, str, str, dict[str, Any]]] = [
     ("time", "header committer", "before the parent", {"decided": NOW - 1000, "appended": NOW - 1000}),
     ("lease", "trailer Lease", "before there are leases", {"trailers": b"\nSeq: 2\nLease: -; term=1\n"}),
     # the admission
-    ("clock", "header committer", "appended in the future", {"decided": NOW, "appended": NOW + 1000}),
+    ("clock", "header committer", "appended in the future", {"decided": NOW, "appended": NOW + 1_000_000}),
     ("clock", "at", "decided after it was appended", {"decided": NOW + 500, "appended": NOW}),
     ("undeclared-type", "type", "undeclared", {"kind": "x-acme-tag", "subject": None}),
 ]
@@ -1087,7 +1087,7 @@ def test_the_pushers_environment_does_not_steer(
         how: dict[str, Any] = {"server_environment": variables}
         bad = {
             GARDEN: author.decision("garden", seq + 5, tip),
-            "refs/spaces/future": author.decision("future", 0, appended=NOW + 10_000),
+            "refs/spaces/future": author.decision("future", 0, appended=NOW + 1_000_000),
             "refs/spaces/schema": author.decision("schema", 0, document={"v": 2}),
             "refs/heads/main": tip,
         }

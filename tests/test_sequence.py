@@ -426,7 +426,7 @@ UNLAWFUL: list[tuple[str, dict[str, Any]]] = [
     ("attachment", {"tree": "?"}),
     ("bad-commit", {"message": b"alias-set: x\n"}),
     ("bad-commit", {"trailers": b"\nSeq: 07\n"}),
-    ("clock", {"decided": int(time.time()) + 1000}),
+    ("clock", {"decided": int(time.time()) + 1_000_000}),
     ("too-large", {"document": {"reason": "r" * 9000}}),
     ("undeclared-type", {"kind": "x-acme-tag", "payload": {}, "subject": "x-acme-tag: {}"}),
     ("lease", {"kind": "lease-released", "payload": {"holder": "node-a"}, "subject": "lease-released: node-a"}),

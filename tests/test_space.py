@@ -223,7 +223,7 @@ def test_git_alone_can_read_the_log(path: Path, embedded: Journal) -> None:
         ("x-acme-tag", {"text": "\ud800"}, {}, "bad-json", ""),
         (HOME, None, {"files": {"body": b"stray"}}, "attachment", "tree"),
         (OverlayCreated("o", "s:P", None, Attachment(3, "0" * 64)), None, {}, "attachment", "tree"),
-        (HOME, None, {"at": datetime.now(UTC) + timedelta(hours=1)}, "clock", "at"),
+        (HOME, None, {"at": datetime.now(UTC) + timedelta(days=30)}, "clock", "at"),
         (AliasSet("Home", "s:" + "x" * 2000), None, {}, "schema", "payload.target"),
         ("x-acme-tag", {"text": "x" * 70_000}, {}, "too-large", "commit"),
     ],

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from authority import Clock, time_passes
 from servers import git_daemon
 from support import git, run
 
@@ -56,16 +57,18 @@ def told(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def test_one_holds_the_lease_and_the_other_forwards(wiki: tuple[Path, str], tmp_path: Path) -> None:
+def test_one_holds_the_lease_and_the_other_forwards(
+    wiki: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, url = wiki
     Journal.clone(url, tmp_path / "a").close()
     with Journal.clone(url, tmp_path / "b", appender="node-b") as journal:
         garden = journal.space("garden")
         garden.append(AliasSet("Home", "shardA:Index"), actor="bob")
-        with holder(tmp_path / "a", 6) as process:
+        with holder(tmp_path / "a", 300) as process:
             assert told(process) == "holds term 1"
             with pytest.raises(LeaseHeld):
-                garden.lease(holder="node-b", ttl=5)
+                garden.lease(holder="node-b", ttl=300)
 
             forwarded = forward(garden, "bob")
             assert told(process) == "alias-set"
@@ -80,11 +83,12 @@ def test_one_holds_the_lease_and_the_other_forwards(wiki: tuple[Path, str], tmp_
             process.wait()
             waits = forward(garden, "bob")
             assert garden.whereabouts(waits).place == "inbox"
+        time_passes(path, Clock(monkeypatch), 301)
         # Nobody serves it any more: it lands once the lease has ended, asked for by whoever waits.
         landed = garden.wait(waits, timeout=30)
         assert landed.lease == "-; term=1"
 
-        with garden.lease(holder="node-b", ttl=5) as lease:
+        with garden.lease(holder="node-b", ttl=300) as lease:
             assert lease.term == 2
             bound = garden.append(BindingMade(["shardA:Index", "shardB:Home"]), actor="bob")
             assert bound.lease is not None and bound.lease.startswith("node-b/")

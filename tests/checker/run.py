@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -357,6 +358,8 @@ def _forked(run: Callable[[], object]) -> int:
     """Runs something in a process of its own, which leads a group; its process id."""
     process = os.fork()
     if process:
+        with suppress(OSError):
+            os.setpgid(process, process)  # here too: whoever kills the group may be faster than the child
         return process
     status = 1
     try:
