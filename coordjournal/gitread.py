@@ -86,7 +86,7 @@ def pipe() -> "tuple[int, int]":
 
 
 class Process:
-    """A git process between two file descriptors, which stay open here (``stdin`` -1: nothing to read)."""
+    """A git process between two file descriptors, which stay open here; -1: nothing to read, nobody to write to."""
 
     def __init__(self, arguments: "list[str]", env: "dict[str, str]", stdin: int, stdout: int) -> None:
         """Starts ``git`` with ``arguments``. Raises GitFailed."""
@@ -97,7 +97,7 @@ class Process:
             nowhere = posix.open(_NOWHERE, posix.O_RDWR)
         except OSError as error:  # too many files are open
             raise GitFailed(f"cannot start git: {error.strerror}") from None
-        ends = (nowhere if stdin < 0 else stdin, stdout, nowhere)
+        ends = (nowhere if stdin < 0 else stdin, nowhere if stdout < 0 else stdout, nowhere)
         actions = [(posix.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate(ends)]
         try:
             self._pid = posix.posix_spawnp("git", ["git", *arguments], env, file_actions=actions)

@@ -10,7 +10,7 @@ from .errors import CoordjournalError, GitFailed, JournalRewound, NotAJournal
 from .locking import Lock
 from .opening import Asked, environment
 from .refs import META, encode_space
-from .store import GitStore
+from .store import GitStore, version
 from .text import is_space
 
 if TYPE_CHECKING:
@@ -514,11 +514,7 @@ class Journal:
         that it includes is not looked at again)."""
         if self._remote is not None or not isinstance(self.store, GitStore):
             return None
-        try:
-            found = os.stat(f"{self.store.git_dir}/config")
-        except OSError:
-            return None
-        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        return version(f"{self.store.git_dir}/config")
 
     def _read_settings(self) -> Settings:
         if self.remote is None or not isinstance(self.store, GitStore):

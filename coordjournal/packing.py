@@ -70,14 +70,7 @@ class Unpacking:
 
     def __init__(self, env: "dict[str, str]") -> None:
         """``env`` as for :func:`write`. Raises GitFailed."""
-        try:
-            nowhere = posix.open("/dev/null", posix.O_WRONLY)
-        except OSError as error:
-            raise GitFailed(f"cannot start git: {error.strerror}") from None
-        try:
-            self.process, self.writer = _started(["unpack-objects", "-q"], env, nowhere)
-        finally:
-            posix.close(nowhere)
+        self.process, self.writer = _started(["unpack-objects", "-q"], env, -1)
 
     def stop(self) -> None:
         """Ends it, where nothing is to be written after all."""
@@ -153,7 +146,7 @@ def _write_pack(
 
 
 def _started(arguments: "list[str]", env: "dict[str, str]", stdout: int) -> "tuple[Process, int]":
-    """A git that writes to ``stdout``, and the pipe that it reads from. Raises GitFailed."""
+    """A git that writes to ``stdout`` (-1: to nobody), and the pipe that it reads from. Raises GitFailed."""
     reader, writer = pipe()
     try:
         return Process(arguments, env, reader, stdout), writer

@@ -241,11 +241,7 @@ class GitStore:
         A git that goes on for long keeps ``packed-refs`` as it was where a later one has the inode, the size and the
         second of the one that it has read (2.39), as happens where refs are packed often. So a new one is asked.
         """
-        try:
-            found = os.stat(f"{self.git_dir}/packed-refs")
-            as_of = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-        except OSError:
-            as_of = None
+        as_of = version(f"{self.git_dir}/packed-refs")
         with self._lock:
             if as_of != self._packed_as_of:
                 self._reader().close()
@@ -476,11 +472,7 @@ class GitStore:
         Raises:
             NotAJournal: the repository is of a kind that only git can write to.
         """
-        try:
-            found = os.stat(f"{self.git_dir}/config")
-            as_of = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-        except OSError:
-            as_of = None  # of a linked work tree
+        as_of = version(f"{self.git_dir}/config")  # None in a linked work tree
         if self._known_files is None or self._known_files[0] != as_of:
             self._known_files = as_of, self._read_files()
         return self._known_files[1]
@@ -529,6 +521,15 @@ class GitStore:
         if child.wait() != 0 or answer not in ("sha1", "sha256"):
             raise NotAJournal(f"git does not accept {self.git_dir} as a repository")
         return answer
+
+
+def version(path: str) -> tuple[int, ...] | None:
+    """What changes with every change of a file, and with every other file in its place; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def object_name(hash_name: str, kind: str, content: bytes) -> str:

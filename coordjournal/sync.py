@@ -18,7 +18,7 @@ from .errors import GitFailed, JournalRewound, Refused, UnlawfulLog
 from .outbox import FileLock
 from .refs import META, SPACES, encode_space
 from .remote import Remote
-from .store import GitStore
+from .store import GitStore, version
 
 INCOMING = "refs/coordjournal-incoming/"
 _SPACES = INCOMING + "spaces/"
@@ -75,23 +75,17 @@ def read_back(store: GitStore, remote: Remote, space: str, new: str) -> bool:
         old = store.tip(space)
         if old == new:
             return True
-        packs = _packs_as_of(store)
+        packs = f"{store.git_dir}/objects/pack"
+        before = version(packs)
         with _explained(store):
             remote.fetch_objects(space)
-        if store.resolve(new) is None or _packs_as_of(store) != packs:
+        if store.resolve(new) is None or version(packs) != before:
             return False  # git may take for rubbish what has come as a pack, and no ref names yet
         try:
             _checked(store, space, old, new)
         except (JournalRewound, UnlawfulLog):
             return False  # it may be behind what another process has fetched meanwhile; sync tells
         return store.move(space, old, new, "sync")
-
-
-def _packs_as_of(store: GitStore) -> int | None:
-    try:
-        return os.stat(f"{store.git_dir}/objects/pack").st_mtime_ns
-    except FileNotFoundError:
-        return None
 
 
 def _attempt(store: GitStore, remote: Remote, wanted: Collection[str] | None) -> list[Moved] | None:
