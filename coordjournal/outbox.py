@@ -24,12 +24,10 @@ This module knows no git and no law: it stores what it is given.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import stat
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -48,6 +46,7 @@ from .errors import (
     Refused,
     WouldBeVoid,
 )
+from .filelock import FileLock
 from .refs import encode_space
 
 State = Literal["waiting", "filed", "rejected"]
@@ -60,7 +59,6 @@ _LOCKS = "locks"
 _ASIDE = "set-aside"
 _NEW = "new.tmp"
 _CHUNK = 1 << 20  # bytes to copy at a time
-_LONGEST_PAUSE = 0.05  # seconds between two looks at a lock
 
 _REFUSED_FIELDS = ("what", "place", "remedy", "ref", "commit", "seq", "incident")
 
@@ -427,62 +425,6 @@ class Outbox:
                 os.mkdir(folder)
             _sync_folder(folder.parent)
         os.close(os.open(self.folder / _COUNTER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
-
-
-# -- locks that a fork does not take along -------------------------------------------------------------------------
-
-
-class FileLock:
-    """A lock on a file, each on a descriptor of its own, so that it also holds between threads."""
-
-    def __init__(self, path: Path, more: int = 0) -> None:
-        """Opens the file, with ``more`` flags. Raises OSError."""
-        with _opening:
-            self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | more, 0o666)
-            _open_locks.add(self)
-
-    def take(self, timeout: float | None) -> bool:
-        """Waits for the lock, ``timeout`` seconds at most; False if it is not free until then. Raises OSError."""
-        if timeout is None:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-            return True
-        until = time.monotonic() + timeout
-        pause = 0.001
-        while True:
-            try:
-                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except BlockingIOError:
-                left = until - time.monotonic()
-                if left <= 0:
-                    return False
-            time.sleep(min(left, pause))
-            pause = min(2 * pause, _LONGEST_PAUSE)
-
-    def end(self) -> None:
-        """Gives the lock back. In a fork of the process that took it, it is gone already."""
-        with _opening:
-            if self in _open_locks:
-                _open_locks.remove(self)
-                # Closing is not enough: a program that is just being started may still have the descriptor.
-                with suppress(OSError):
-                    fcntl.flock(self.descriptor, fcntl.LOCK_UN)
-                with suppress(OSError):
-                    os.close(self.descriptor)
-
-
-_open_locks: set[FileLock] = set()
-_opening = threading.RLock()  # no fork while a descriptor is open that _open_locks does not name
-
-
-def _forked() -> None:
-    for lock in _open_locks:
-        os.close(lock.descriptor)  # the lock stays with the parent, also if the parent dies first
-    _open_locks.clear()
-    _opening.release()
-
-
-os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_forked)
 
 
 # -- files -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import gitread, log, verify
 from .errors import GitFailed, JournalRewound, Refused, UnlawfulLog
-from .outbox import FileLock
+from .filelock import FileLock
 from .refs import META, SPACES, encode_space
 from .remote import Remote
 from .store import GitStore, version

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "coordjournal"
 
 # A module may import from the layers above its own, never from its own or one below.
 LAYERS: list[set[str]] = [
-    {"errors", "kept", "locking", "ondisk", "sharing", "stale", "text", "timestamp", "value"},
+    {"errors", "filelock", "kept", "locking", "ondisk", "sharing", "stale", "text", "timestamp", "value"},
     {"canonical", "refs", "resources", "trailer"},
     {"commit", "decision"},
     {"accept", "payload"},
